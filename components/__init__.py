@@ -1,0 +1,1 @@
+"""The pipeline steps: one folder per step, interface in component.py, logic beside it."""

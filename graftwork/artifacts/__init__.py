@@ -1,0 +1,1 @@
+"""The contracts between steps: what each folder that passes from one step to the next holds."""

@@ -1,0 +1,69 @@
+"""What every artifact folder has in common: it appears whole or not at all, and says what it is."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from graftwork.errors import UserError
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a folder to write into; it takes the given name only when the block ends without an error."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        if target.is_dir():
+            shutil.rmtree(target)
+        aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file for people and machines to read; it appears whole or not at all."""
+    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def read_description(folder: str | os.PathLike[str], file: str, schema: str) -> dict[str, Any]:
+    """Read the JSON file that says what an artifact folder holds, and check its kind and schema version.
+
+    Args:
+        folder: The artifact.
+        file: Name of the description inside the folder.
+        schema: What its "schema" entry must be, as in "graftwork.images/1".
+
+    Raises:
+        UserError: The file is missing, is no JSON object, or describes something else.
+    """
+    path = Path(folder) / file
+    kind = schema.partition("/")[0].removeprefix("graftwork.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise not_an_artifact(kind, path, "the file is missing") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise not_an_artifact(kind, path, f"not JSON: {error}") from None
+    found = content.get("schema") if isinstance(content, dict) else None
+    if found != schema:
+        raise not_an_artifact(kind, path, f'its "schema" is {found!r}, expected {schema!r}')
+    return content
+
+
+def not_an_artifact(kind: str, path: Path, why: str) -> UserError:
+    """Return the error for a file that is not what it claims to be."""
+    return UserError(
+        f"not {'an' if kind[0] in 'aeiou' else 'a'} {kind} artifact, or a damaged one",
+        {"file": path, "why": why},
+        next="delete the folder and run the step that made it again",
+    )

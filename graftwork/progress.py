@@ -1,0 +1,119 @@
+"""What a running step tells the person who waits: progress, notes, errors.
+
+On a cluster these are plain log lines. A local run sets GRAFTWORK_EVENTS, and every line becomes one JSON object
+behind a marker, which `graftwork.local` turns into progress bars.
+"""
+
+import functools
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from graftwork.errors import EXIT_CODE, UserError
+
+EVENTS_VARIABLE = "GRAFTWORK_EVENTS"
+MARKER = "::graftwork::"
+_EVENT_SECONDS = 0.25
+_LOG_SECONDS = 15.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate the function behind a pipeline step: report its start, end, seconds and peak memory.
+
+    A UserError ends the process with exit code 2 and its message alone; anything else keeps its traceback.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            started = time.monotonic()
+            _emit("start", f"{name}: started", step=name)
+            try:
+                result = function(*args, **kwargs)
+            except UserError as error:
+                _emit("error", f"error: {error}", message=str(error))
+                raise SystemExit(EXIT_CODE) from None
+            except Exception as error:
+                _emit("crash", traceback.format_exc(), message=f"{type(error).__name__}: {error}")
+                raise
+            seconds, peak = time.monotonic() - started, peak_memory_mib()
+            _emit("end", f"{name}: {seconds:.1f} s, {peak:.0f} MiB at most", step=name, seconds=seconds, peak_mib=peak)
+            return result
+
+        return run
+
+    return decorate
+
+
+def note(text: str) -> None:
+    """Tell the user one finding of the running step, such as how many images were kept."""
+    _emit("note", text, text=text)
+
+
+def track(items: Iterable[T], total: int | None, what: str, weigh: Callable[[T], int] = lambda item: 1) -> Iterator[T]:
+    """Yield the items and report how far along they are.
+
+    Args:
+        items: Anything iterable.
+        total: The sum of all weights, None if not known.
+        what: What is counted, as in "images".
+        weigh: How much one item counts; a batch counts its images.
+    """
+    done, last = 0, time.monotonic()
+    pause = _EVENT_SECONDS if _events_wanted() else _LOG_SECONDS
+    for item in items:
+        yield item
+        done += weigh(item)
+        if time.monotonic() - last >= pause:
+            last = time.monotonic()
+            report(done, total, what)
+    report(done, total, what)
+
+
+def report(done: int, total: int | None, what: str, detail: str = "") -> None:
+    """Report progress once: done of total (None if not known), and a detail such as the current loss."""
+    text = f"{what}: {done:,}" + (f" of {total:,}" if total else "") + (f"  {detail}" if detail else "")
+    _emit("progress", text, done=done, total=total, what=what, detail=detail)
+
+
+def parse(line: str) -> dict[str, Any] | None:
+    """Return the event a line of a step's output carries, None for any other line."""
+    head, marker, payload = line.partition(MARKER)
+    if not marker or head.strip():
+        return None
+    try:
+        event = json.loads(payload)
+    except json.JSONDecodeError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
+
+
+def peak_memory_mib() -> float:
+    """Return the largest resident size this process has had so far, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # not getrusage: its figure is inherited from the parent across exec
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _events_wanted() -> bool:
+    return bool(os.environ.get(EVENTS_VARIABLE))
+
+
+def _emit(event: str, text: str, **fields: Any) -> None:
+    line = MARKER + json.dumps({"event": event, **fields}) if _events_wanted() else text
+    print(line, file=sys.stdout if _events_wanted() or event != "error" else sys.stderr, flush=True)
