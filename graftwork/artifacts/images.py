@@ -1,0 +1,237 @@
+"""The images contract: labelled images in three splits, as sharded TFRecord files.
+
+    dataset.json                           what is here: classes, counts, where it came from, its fingerprint
+    {train,validation,test}-00000-of-00007.tfrecord
+    rejected.csv                           what of the source was left out, and why
+
+Records are in the order of their keys, which are content hashes: a random order that is the same every time, so a
+reader needs only a small buffer to shuffle well.
+"""
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+
+SCHEMA = "graftwork.images/1"
+SPLITS = ("train", "validation", "test")
+DESCRIPTION = "dataset.json"
+REJECTED = "rejected.csv"
+_IMAGES_PER_SHARD = 1024
+_FEATURES = {
+    "image/encoded": tf.io.FixedLenFeature([], tf.string),
+    "image/label": tf.io.FixedLenFeature([], tf.int64),
+    "image/key": tf.io.FixedLenFeature([], tf.string),
+    "image/source": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image: its encoded bytes, its class as an index, the SHA-256 of its original bytes, where it came from."""
+
+    encoded: bytes
+    label: int
+    key: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Images:
+    """An images artifact on disk, checked; its records are read only when asked for.
+
+    Attributes:
+        path: The folder.
+        classes: Names; a record's label is an index into them.
+        counts: Images of each split and class.
+        source: Where the images came from.
+        source_fingerprint: What the source held when it was read.
+        fingerprint: SHA-256 of every key, label and split and of the image policy: equal fingerprints, equal data.
+        stored_size: Shorter side in pixels that no stored image exceeds.
+        rejected: How many images of the source were left out.
+        duplicates: How many were the same bytes as another one, of which one was kept.
+    """
+
+    path: Path
+    classes: list[str]
+    counts: dict[str, dict[str, int]]
+    source: str
+    source_fingerprint: str
+    fingerprint: str
+    split_policy: dict[str, Any]
+    stored_size: int
+    rejected: int
+    duplicates: int
+    shards: dict[str, list[Path]]
+
+    def size(self, split: str) -> int:
+        """Return the number of images in a split."""
+        return sum(self.counts[split].values())
+
+    def dataset(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        """Return the records of a split as they are read, a bounded number at a time.
+
+        Args:
+            split: One of SPLITS.
+            shuffle_seed: Order shards and records anew in every pass, repeatably for a seed; None keeps the order.
+
+        Returns:
+            Elements are dictionaries of scalars: encoded (string), label (int64), key (string), source (string).
+        """
+        files = tf.data.Dataset.from_tensor_slices([str(shard) for shard in self.shards[split]])
+        if shuffle_seed is not None:
+            files = files.shuffle(len(self.shards[split]), seed=shuffle_seed, reshuffle_each_iteration=True)
+        # Of few shards, the order on disk is kept: a cycle of one.
+        cycle = 1 if shuffle_seed is None else 4
+        records = files.interleave(tf.data.TFRecordDataset, cycle_length=cycle, deterministic=True)
+        if shuffle_seed is not None:
+            records = records.shuffle(2 * _IMAGES_PER_SHARD, seed=shuffle_seed, reshuffle_each_iteration=True)
+        return records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def records(self, split: str) -> Iterator[Record]:
+        """Yield the records of a split in the order on disk."""
+        for element in self.dataset(split).as_numpy_iterator():
+            yield Record(element["encoded"], int(element["label"]), element["key"].decode(), element["source"].decode())
+
+
+def write(
+    path: str | os.PathLike[str],
+    *,
+    classes: list[str],
+    records: Mapping[str, Iterable[Record]],
+    sizes: Mapping[str, int],
+    rejected: Iterable[tuple[str, str]],
+    duplicates: int,
+    source: str,
+    source_fingerprint: str,
+    split_policy: dict[str, Any],
+    stored_size: int,
+) -> Images:
+    """Write an images artifact.
+
+    Args:
+        path: The folder to make; it appears when it is whole.
+        classes: Names, in the order of the labels.
+        records: The images of each split, in the order of their keys; read once, one at a time.
+        sizes: The number of images of each split.
+        rejected: Source and reason of what was left out.
+        duplicates: How many images were left out because the same bytes are there already.
+        source: Where the images came from.
+        source_fingerprint: What the source held.
+        split_policy: How the splits were made, to be shown.
+        stored_size: Shorter side in pixels that no stored image exceeds.
+
+    Returns:
+        The artifact, as `read` returns it.
+    """
+    fingerprint = hashlib.sha256(f"{SCHEMA} {stored_size} {classes}".encode())
+    counts: dict[str, dict[str, int]] = {}
+    shards: dict[str, list[dict[str, Any]]] = {}
+    with written_whole(path) as folder:
+        for split in SPLITS:
+            count = Counter[int]()
+            shards[split] = list(_write_shards(folder, split, iter(records[split]), sizes[split], count, fingerprint))
+            counts[split] = {name: count[label] for label, name in enumerate(classes)}
+        rejections = 0
+        with (folder / REJECTED).open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(["source", "reason"])
+            for rejections, row in enumerate(rejected, start=1):
+                table.writerow(row)
+        description = {
+            "schema": SCHEMA,
+            "classes": classes,
+            "counts": counts,
+            "source": source,
+            "source_fingerprint": source_fingerprint,
+            "fingerprint": fingerprint.hexdigest(),
+            "split_policy": split_policy,
+            "image_policy": {"stored_size": stored_size},
+            "rejected": rejections,
+            "duplicates": duplicates,
+            "shards": shards,
+        }
+        write_json(folder / DESCRIPTION, description)
+    return read(path)
+
+
+def read(path: str | os.PathLike[str]) -> Images:
+    """Open an images artifact.
+
+    Raises:
+        UserError: It is not one, or a shard is missing or cut off; names the file.
+    """
+    folder = Path(path)
+    description = read_description(folder, DESCRIPTION, SCHEMA)
+    try:
+        shards = {
+            split: [_checked(folder / shard["file"], shard["bytes"]) for shard in description["shards"][split]]
+            for split in SPLITS
+        }
+        return Images(
+            path=folder,
+            classes=[str(name) for name in description["classes"]],
+            counts={split: dict(description["counts"][split]) for split in SPLITS},
+            source=description["source"],
+            source_fingerprint=description["source_fingerprint"],
+            fingerprint=description["fingerprint"],
+            split_policy=dict(description["split_policy"]),
+            stored_size=int(description["image_policy"]["stored_size"]),
+            rejected=int(description["rejected"]),
+            duplicates=int(description["duplicates"]),
+            shards=shards,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"an entry is missing or of the wrong type: {error}"
+        raise not_an_artifact("images", folder / DESCRIPTION, why) from None
+
+
+def _write_shards(
+    folder: Path, split: str, records: Iterator[Record], size: int, count: Counter[int], fingerprint: Any
+) -> Iterator[dict[str, Any]]:
+    total = max(1, -(-size // _IMAGES_PER_SHARD))
+    for number in range(total):
+        file = folder / f"{split}-{number:05d}-of-{total:05d}.tfrecord"
+        written = 0
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            for record in islice(records, _IMAGES_PER_SHARD):
+                writer.write(_example(record))
+                fingerprint.update(f"{split} {record.key} {record.label}\n".encode())
+                count[record.label] += 1
+                written += 1
+        yield {"file": file.name, "images": written, "bytes": file.stat().st_size}
+
+
+def _example(record: Record) -> bytes:
+    def bytes_feature(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    features = {
+        "image/encoded": bytes_feature(record.encoded),
+        "image/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[record.label])),
+        "image/key": bytes_feature(record.key.encode()),
+        "image/source": bytes_feature(record.source.encode()),
+    }
+    return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+
+def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    parsed = tf.io.parse_single_example(serialized, _FEATURES)
+    return {name.removeprefix("image/"): value for name, value in parsed.items()}
+
+
+def _checked(shard: Path, size: int) -> Path:
+    if not shard.is_file():
+        raise not_an_artifact("images", shard, "the file is missing")
+    if shard.stat().st_size != size:
+        raise not_an_artifact("images", shard, f"it has {shard.stat().st_size:,} bytes, expected {size:,}")
+    return shard

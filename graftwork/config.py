@@ -1,0 +1,265 @@
+"""What a user can set: the keys of a configuration file, of --set, and of the pipeline's parameters.
+
+The keys follow the steps. Every value is checked before anything runs; an unknown key is an error that names the
+nearest known one.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from graftwork.errors import UserError
+
+PREPROCESSING_NAMES = ("none", "rescale-0-1", "rescale-pm1", "imagenet-caffe", "imagenet-torch")
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Settings that refuse unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScaleOffset(Settings):
+    """Preprocessing as pixels * scale + offset, pixels in [0, 255]; one number, or one per channel (RGB)."""
+
+    scale: float | tuple[float, float, float]
+    offset: float | tuple[float, float, float] = 0.0
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, str) and value not in PREPROCESSING_NAMES:
+        raise ValueError(f"expected one of {', '.join(PREPROCESSING_NAMES)}, or a mapping with scale and offset")
+    return value
+
+
+Preprocessing = Annotated[str | ScaleOffset, BeforeValidator(_named)]
+
+
+class PrepareConfig(Settings):
+    """How images become splits and shards."""
+
+    validation_fraction: float = Field(0.1, gt=0, lt=1)
+    """Share of the images that go to validation, by content hash."""
+    test_fraction: float = Field(0.1, gt=0, lt=1)
+    """Share of the images that go to test, by content hash."""
+    max_rejected: float = Field(0.05, ge=0, le=1)
+    """The run stops when a larger share of the source cannot be used."""
+    stored_size: int | None = Field(None, ge=8)
+    """Shorter side of stored images in pixels; not given: 1.15 times the model's input."""
+
+    @model_validator(mode="after")
+    def _leave_some_to_train(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction and test_fraction leave nothing to train on")
+        return self
+
+
+class HeadConfig(Settings):
+    """How the head is trained on cached features."""
+
+    kind: Literal["auto", "linear", "mlp"] = "auto"
+    """linear: multinomial logistic regression. mlp: one hidden layer. auto: both, the better on validation is kept."""
+    l2: tuple[Annotated[float, Field(ge=0)], ...] = Field((1.0, 1e-1, 1e-2, 1e-3, 1e-4), min_length=1)
+    """Penalties the linear head tries."""
+    hidden_units: int = Field(256, ge=1)
+    epochs: int = Field(50, ge=1)
+    """At most so many passes for the mlp; it stops early."""
+    patience: int = Field(5, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    batch_size: int = Field(256, ge=1)
+    class_weight: Literal["balanced", "none"] = "balanced"
+    """balanced: rare classes count for more, so that all classes count the same."""
+
+
+class FineTuneConfig(Settings):
+    """How the last layers of the base are trained on."""
+
+    layers: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
+    """How many layers, counted from the end; not given: a third of them. 0 skips fine-tuning."""
+    epochs: int = Field(5, ge=1)
+    """At most so many passes; it stops early."""
+    patience: int = Field(2, ge=1)
+    learning_rate: float = Field(5e-4, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of all steps over which the learning rate rises to its full value, before it falls as a cosine."""
+    batch_size: int = Field(32, ge=1)
+    augment: bool = True
+    """Shift, turn, zoom, brightness and contrast, all mild."""
+    flip: bool = False
+    """Mirror left and right too. Off, because it changes what digits, text and signs say."""
+    class_weight: Literal["balanced", "none"] = "balanced"
+
+
+class Config(Settings):
+    """One run, from labelled images and a base model to an evaluated classifier."""
+
+    data: str = Field(min_length=1)
+    """A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI."""
+    base_model: str = Field(min_length=1)
+    """A .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model."""
+    output: str = "graftwork-run"
+    """Folder for the model, the report, the metrics and the steps' own outputs."""
+    preprocessing: Preprocessing | None = None
+    """Not given: found in the base model, or an error."""
+    input_size: int | None = Field(None, ge=8)
+    """Height and width in pixels at which the base runs; not given: as it was saved."""
+    feature_layer: str = "auto"
+    """Where the base is cut: a layer's name, "penultimate", or "auto" for the last output with height and width."""
+    prepare: PrepareConfig = PrepareConfig()
+    head: HeadConfig = HeadConfig()
+    fine_tune: FineTuneConfig = FineTuneConfig()
+    seed: int = Field(0, ge=0, lt=2**32)
+
+
+def load(file: str | Path | None, overrides: Mapping[str, Any]) -> Config:
+    """Read a configuration file and lay overrides over it.
+
+    Args:
+        file: A YAML file, None for no file.
+        overrides: Dotted keys and their values, as in {"fine_tune.layers": 0}.
+
+    Raises:
+        UserError: The file cannot be read, a key is unknown, a value is not what it should be.
+    """
+    return validated(Config, merged(read_yaml(file) if file else {}, overrides), str(file or "the command line"))
+
+
+def read_yaml(file: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping."""
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError("the configuration cannot be read", {"file": file, "why": reason}) from None
+    except yaml.YAMLError as error:
+        raise UserError("the configuration is not YAML", {"file": file, "why": " ".join(str(error).split())}) from None
+    if not isinstance(content, dict):
+        raise UserError("the configuration is not a mapping", {"file": file, "expected": "lines such as  data: photos"})
+    return content
+
+
+def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with dotted overrides laid over them."""
+    result = json.loads(json.dumps(base, default=str))
+    for dotted, value in overrides.items():
+        *parents, last = dotted.split(".")
+        place = result
+        for parent in parents:
+            inner = place.get(parent)
+            place[parent] = inner if isinstance(inner, dict) else {}
+            place = place[parent]
+        place[last] = value
+    return result
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split "fine_tune.layers=0" into its dotted key and its value, which is read as YAML."""
+    key, equals, value = text.partition("=")
+    if not key.strip() or not equals:
+        raise UserError(f"--set {text!r} is not an assignment", next="write it as  --set fine_tune.layers=0")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        return key.strip(), value
+
+
+def validated(kind: type[S], values: Mapping[str, Any], where: str) -> S:
+    """Return settings of the given kind, or raise a UserError that names each wrong key and value.
+
+    Args:
+        kind: Config or one of its parts.
+        values: Nested settings.
+        where: Where the values come from, for the message.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise _in_plain_words(kind, error, where) from None
+
+
+def as_parameters(config: Config) -> dict[str, Any]:
+    """Return the pipeline parameters that mean this configuration.
+
+    KFP has no null: what is not given is left out of the dictionaries, and is "" or 0 elsewhere.
+    """
+    given = config.model_dump(exclude_none=True, mode="json")
+    preprocessing = given.get("preprocessing", "")
+    return {
+        "data": config.data,
+        "base_model": config.base_model,
+        "preprocessing": preprocessing if isinstance(preprocessing, str) else json.dumps(preprocessing),
+        "input_size": config.input_size or 0,
+        "feature_layer": config.feature_layer,
+        "prepare": given["prepare"],
+        "head": given["head"],
+        "fine_tune": given["fine_tune"],
+        "seed": config.seed,
+    }
+
+
+def parse_preprocessing(text: str) -> str | ScaleOffset | None:
+    """Read the pipeline parameter "preprocessing": a name, a JSON mapping with scale and offset, or "" for None."""
+    if not text:
+        return None
+    try:
+        value = json.loads(text) if text.lstrip().startswith("{") else text
+    except json.JSONDecodeError:
+        value = text
+    given = validated(_Given, {"preprocessing": value}, "the parameter preprocessing")
+    return given.preprocessing
+
+
+class _Given(Settings):
+    preprocessing: Preprocessing
+
+
+def _in_plain_words(kind: type[Settings], error: ValidationError, where: str) -> UserError:
+    known = list(_dotted_keys(kind))
+    facts: dict[str, str] = {}
+    suggestions = []
+    for problem in error.errors():
+        # Pydantic appends the tried member of a union to the location; those are not keys.
+        key = ".".join(str(part) for part in problem["loc"] if _is_key(part))
+        if problem["type"] == "extra_forbidden":
+            facts[key] = "unknown key"
+            nearest = _nearest(key, known)
+            if nearest:
+                suggestions.append(f"did you mean {nearest} instead of {key}?")
+        elif problem["type"] == "missing":
+            facts[key] = "missing"
+            suggestions.append(f"give it in the configuration, or as  --{key.replace('_', '-')} ...")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            given = problem["input"]
+            shown = "" if isinstance(given, dict) else f"{given!r}: "
+            facts[key or "settings"] = shown + message[:1].lower() + message[1:]
+    plural = "settings are" if len(facts) > 1 else "setting is"
+    return UserError(f"{len(facts)} {plural} wrong in {where}", facts, next=suggestions or None)
+
+
+def _is_key(part: str | int) -> bool:
+    return isinstance(part, int) or (part.isidentifier() and part not in ("int", "str", "float", "ScaleOffset"))
+
+
+def _nearest(key: str, known: list[str]) -> str | None:
+    by_leaf = {name.rpartition(".")[2]: name for name in reversed(known)}
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    close = difflib.get_close_matches(key.rpartition(".")[2], by_leaf, n=1, cutoff=0.6)
+    return by_leaf[close[0]] if close else None
+
+
+def _dotted_keys(kind: type[Settings], prefix: str = "") -> Iterator[str]:
+    for name, field in kind.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from _dotted_keys(field.annotation, f"{prefix}{name}.")

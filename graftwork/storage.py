@@ -1,0 +1,1 @@
+"""Local paths and gs:// behind one small interface."""
