@@ -9,6 +9,13 @@ import tensorflow as tf
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 """What `decode` opens, by the names Pillow gives them. Of an animation, the first frame."""
 
+_STORED_RATIO = 1.15
+
+
+def stored_size_for(input_size: int) -> int:
+    """Return the shorter side, in pixels, at which images for a network of this input size are stored."""
+    return round(_STORED_RATIO * input_size)
+
 
 def decode(image_bytes: tf.Tensor) -> tf.Tensor:
     """Decode one image file.

@@ -114,6 +114,6 @@ def _events_wanted() -> bool:
     return bool(os.environ.get(EVENTS_VARIABLE))
 
 
-def _emit(event: str, text: str, **fields: Any) -> None:
+def _emit(event: str, text: str, /, **fields: Any) -> None:
     line = MARKER + json.dumps({"event": event, **fields}) if _events_wanted() else text
     print(line, file=sys.stdout if _events_wanted() or event != "error" else sys.stderr, flush=True)

@@ -92,7 +92,7 @@ class Images:
             files = files.shuffle(len(self.shards[split]), seed=shuffle_seed, reshuffle_each_iteration=True)
         # Of few shards, the order on disk is kept: a cycle of one.
         cycle = 1 if shuffle_seed is None else 4
-        records = files.interleave(tf.data.TFRecordDataset, cycle_length=cycle, deterministic=True)
+        records = files.interleave(tf.data.TFRecordDataset, cycle_length=cycle)
         if shuffle_seed is not None:
             records = records.shuffle(2 * _IMAGES_PER_SHARD, seed=shuffle_seed, reshuffle_each_iteration=True)
         return records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -145,8 +145,9 @@ def write(
         with (folder / REJECTED).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(["source", "reason"])
-            for rejections, row in enumerate(rejected, start=1):
+            for row in rejected:
                 table.writerow(row)
+                rejections += 1
         description = {
             "schema": SCHEMA,
             "classes": classes,

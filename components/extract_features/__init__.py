@@ -1,0 +1,1 @@
+"""Step: run the frozen base once over every image."""

@@ -1,0 +1,20 @@
+"""The interface of the step to KFP."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Model, Output
+
+from graftwork.components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def extract_features(images: Input[Dataset], base_model: Input[Model], features: Output[Dataset]):  # type: ignore[no-untyped-def]
+    """Run the frozen base once over every training and validation image.
+
+    Args:
+        images: Labelled images in splits, from prepare_data.
+        base_model: The base, from load_base_model.
+        features: One vector per image, with labels and keys.
+    """
+    from graftwork.components.extract_features.step import run
+
+    run(images, base_model, features)

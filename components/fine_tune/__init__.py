@@ -1,0 +1,1 @@
+"""Step: train the last layers of the base together with the trained head."""

@@ -1,0 +1,77 @@
+"""Let the graft grow: train the last layers of the base together with the trained head."""
+
+import os
+import shutil
+import time
+
+import numpy as np
+from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
+from graftwork.components.fine_tune.training import fit
+
+from graftwork import progress
+from graftwork.artifacts import images, model
+from graftwork.artifacts.folder import written_whole
+from graftwork.artifacts.model import BACKBONE
+from graftwork.config import FineTuneConfig
+from graftwork.errors import UserError
+
+CANDIDATE = "fine-tuned"
+
+
+def fine_tune(
+    images_path: str | os.PathLike[str],
+    head_path: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    config: FineTuneConfig,
+    seed: int,
+) -> model.ModelFolder:
+    """Train the last layers of a classifier's base, and its head.
+
+    Args:
+        images_path: An images artifact.
+        head_path: The model artifact to start from, a classifier with a trained head.
+        path: The model artifact to write. With config.layers 0 it is a copy of the one to start from.
+        config: How many layers, and how.
+        seed: Of every random choice.
+
+    Raises:
+        UserError: An artifact is not what it claims to be, the classes differ, or there are not so many layers.
+    """
+    data, start = images.read(images_path), model.read(head_path)
+    if config.layers == 0:
+        progress.note("skipped: fine_tune.layers is 0")
+        with written_whole(path) as folder:
+            shutil.copytree(start.path, folder, dirs_exist_ok=True)
+        return model.read(path)
+    if start.description["classes"] != data.classes:
+        facts = {"model": ", ".join(start.description["classes"]), "images": ", ".join(data.classes)}
+        raise UserError("the model to fine-tune knows other classes than the images have", facts)
+    started = time.monotonic()
+    classifier = start.keras_model()
+    backbone = classifier.get_layer(BACKBONE)
+    layers = unfreeze_last(backbone, config.layers)
+    progress.note(f"training the last {layers} of {len(trainable_layers(backbone))} layers of the base, and the head")
+    weights = _class_weights(data) if config.class_weight == "balanced" else None
+    curve = fit(classifier, data, config, weights, seed)
+    best = max(epoch["validation_accuracy"] for epoch in curve)
+    progress.note(f"{len(curve)} epochs, best validation accuracy {best:.4f}")
+    described = {entry: value for entry, value in start.description.items() if entry not in ("schema", "versions")}
+    training = {
+        **described["training"],
+        "fine_tune": {
+            "layers": layers,
+            "epochs": len(curve),
+            "curve": curve,
+            "settings": config.model_dump(mode="json"),
+            "trained_parameters": int(sum(np.prod(variable.shape) for variable in classifier.trainable_variables)),
+            "seconds": time.monotonic() - started,
+        },
+    }
+    description = {**described, "candidate": CANDIDATE, "training": training}
+    return model.write(path, classifier, "classifier", description)
+
+
+def _class_weights(data: images.Images) -> dict[int, float]:
+    """Return how much an image of each class counts so that all classes count the same; 1 on average."""
+    counts = list(data.counts["train"].values())
+    return {label: sum(counts) / (len(counts) * count) for label, count in enumerate(counts)}

@@ -1,0 +1,55 @@
+"""Which layers of a base are trained on, and which stay as they are."""
+
+from typing import Literal
+
+import keras
+
+from graftwork.errors import UserError
+
+_NEVER_TRAINED = (keras.layers.BatchNormalization, keras.layers.Normalization)
+
+
+def trainable_layers(backbone: keras.Model) -> list[keras.Layer]:
+    """Return the layers of a backbone that have weights to train, first to last.
+
+    Layers of models inside it count one by one. Batch normalisation does not count: with its statistics taken from few
+    new images a trained base forgets what it knows, so it stays in inference mode.
+    """
+    return [layer for layer in _leaves(backbone) if layer.weights and not isinstance(layer, _NEVER_TRAINED)]
+
+
+def unfreeze_last(backbone: keras.Model, layers: int | Literal["all"] | None) -> int:
+    """Freeze a backbone except for its last layers.
+
+    Args:
+        backbone: Changed in place.
+        layers: How many of its trainable layers, "all", or None for a third of them (at least one).
+
+    Returns:
+        How many layers are trained.
+
+    Raises:
+        UserError: There are fewer.
+    """
+    candidates = trainable_layers(backbone)
+    if layers is None:
+        layers = -(-len(candidates) // 3)
+    count = len(candidates) if layers == "all" else layers
+    if count > len(candidates):
+        raise UserError(
+            f"fine_tune.layers is {count}, more than the base has",
+            {"layers with weights": f"{len(candidates)}, batch normalisation not counted"},
+            next=f"give at most {len(candidates)}, or: --set fine_tune.layers=all",
+        )
+    backbone.trainable = True  # for the models inside; Keras freezes what lies in a frozen model
+    chosen = {id(layer) for layer in candidates[len(candidates) - count :]}
+    for layer in _leaves(backbone):
+        layer.trainable = id(layer) in chosen
+    return count
+
+
+def _leaves(model: keras.Model) -> list[keras.Layer]:
+    leaves = []
+    for layer in model.layers:
+        leaves += _leaves(layer) if isinstance(layer, keras.Model) else [layer]
+    return leaves

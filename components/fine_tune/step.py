@@ -1,0 +1,33 @@
+"""The step as a pipeline runs it: KFP artifacts and parameters in, metadata and metrics out."""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from graftwork.components.fine_tune.fine_tune import fine_tune
+
+from graftwork.artifacts.folder import write_json
+from graftwork.config import FineTuneConfig, validated
+from graftwork.progress import step
+
+
+@step("fine_tune")
+def run(images: Any, head: Any, model: Any, metrics: Any, settings: dict[str, Any], seed: int) -> None:
+    """Fine-tune the KFP artifact `head` on `images` and write the classifier to `model`."""
+    tf.config.experimental.enable_op_determinism()
+    config = validated(FineTuneConfig, settings, "the parameter fine_tune")
+    written = fine_tune(images.path, head.path, model.path, config, seed)
+    trained = written.description["training"].get("fine_tune", {})
+    model.metadata["fine_tuned_layers"] = trained.get("layers", 0)
+    results: dict[str, float] = {}
+    if trained:
+        best = max(trained["curve"], key=lambda epoch: (epoch["validation_accuracy"], -epoch["validation_loss"]))
+        results = {
+            "validation_accuracy": best["validation_accuracy"],
+            "validation_loss": best["validation_loss"],
+            "epochs": trained["epochs"],
+            "training_seconds": trained["seconds"],
+        }
+    for name, value in results.items():
+        metrics.log_metric(name, value)
+    write_json(Path(metrics.path), results)

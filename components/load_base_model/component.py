@@ -1,0 +1,35 @@
+"""The interface of the step to KFP."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Model, Output
+
+from graftwork.components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def load_base_model(
+    uri: str,
+    fingerprint: str,
+    model: Output[Model],
+    preprocessing: str = "",
+    input_size: int = 0,
+    feature_layer: str = "auto",
+) -> NamedTuple("Sizes", [("size", int)]):  # type: ignore[valid-type]
+    """Open a saved Keras model and cut it into a base that turns images into features.
+
+    Args:
+        uri: A .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model.
+        fingerprint: What the file held when the run began; a changed file is loaded anew.
+        model: The base: a SavedModel that embeds images, and its Keras model.
+        preprocessing: What its pixels need, by name or as JSON with scale and offset; empty to find it.
+        input_size: Height and width in pixels; 0 for the size the model was saved with.
+        feature_layer: Where to cut: a layer's name, "penultimate", or "auto".
+
+    Returns:
+        size: The larger of the base's input height and width, in pixels.
+    """
+    from graftwork.components.load_base_model.step import run
+
+    return run(uri, model, preprocessing, input_size, feature_layer)

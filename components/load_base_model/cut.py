@@ -1,0 +1,152 @@
+"""Where to cut a trained network: which of its outputs becomes the features."""
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from graftwork.components.load_base_model.open import OpenedModel, leaf_layers
+
+from graftwork.errors import UserError
+
+AUTO, PENULTIMATE = "auto", "penultimate"
+_ENDS_SPACE = (
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D,
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call of a layer: the layer, what goes in, what comes out."""
+
+    layer: Any
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
+    """Return the part of a model from its input to its features.
+
+    Args:
+        opened: The model as it was saved.
+        feature_layer: A layer's name; "penultimate" for what goes into the last layer with weights, which is the
+            classifier; "auto" for the last output with height and width before the network flattens or pools it away,
+            or the penultimate one where there is none.
+
+    Returns:
+        A functional model whose only output is that tensor, and the name of the layer it comes from.
+
+    Raises:
+        UserError: There is no such layer, or the model's input is no image.
+    """
+    whole = keras.Model(opened.model.inputs, opened.model.outputs)  # a Sequential becomes functional
+    nodes = calls(whole)
+    if feature_layer == AUTO:
+        node = _last_spatial(whole, nodes) or _penultimate(opened, nodes)
+    elif feature_layer == PENULTIMATE:
+        node = _penultimate(opened, nodes)
+    else:
+        node = _named(opened, nodes, feature_layer)
+    if len(node.outputs) != 1 or len(node.outputs[0].shape) not in (2, 3, 4):
+        shapes = ", ".join(str(output.shape) for output in node.outputs)
+        raise UserError(
+            "the feature layer's output is neither a feature map nor a flat feature",
+            {"model": opened.summary, "layer": node.layer.name, "output": shapes},
+            next="pass another feature_layer",
+        )
+    return keras.Model(whole.inputs, node.outputs[0], name="base"), str(node.layer.name)
+
+
+def require_image_input(opened: OpenedModel) -> None:
+    """Raise a UserError unless the model takes one RGB image."""
+    shapes = [tuple(tensor.shape) for tensor in opened.model.inputs]
+    if len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][-1] == 3:
+        return
+    facts = {
+        "model": opened.summary,
+        "its input": ", ".join(str(shape) for shape in shapes),
+        "expected": "one input of shape (None, height, width, 3)",
+    }
+    raise UserError("the base model's input is not an RGB image", facts, next="give a model trained on colour images")
+
+
+def calls(model: keras.Model) -> list[Node]:
+    """Return the calls that make up a functional model, inputs first, in the order of computation."""
+    by_depth = model._nodes_by_depth  # Keras offers no public view of a model's graph
+    return [
+        Node(node.operation, list(node.input_tensors), list(node.outputs))
+        for depth in sorted(by_depth, reverse=True)
+        for node in by_depth[depth]
+    ]
+
+
+def _last_spatial(model: keras.Model, nodes: list[Node]) -> Node | None:
+    """Return the last call with a feature map that everything passes through, if it comes after layers with weights."""
+    found, weighted = None, False
+    bottlenecks = _bottlenecks(nodes, {id(model.outputs[0])})
+    for node in nodes:
+        weighted = weighted or _has_weights(node.layer)
+        if id(node) not in bottlenecks or not node.inputs:
+            continue
+        if isinstance(node.layer, _ENDS_SPACE) or len(node.outputs[0].shape) != 4:
+            break
+        found = node if weighted else None
+    after = nodes[nodes.index(found) + 1 :] if found else []
+    # In a transformer the patches of the stem are no features: its work comes later, without height and width.
+    return None if any("Attention" in type(leaf).__name__ for node in after for leaf in _leaves(node.layer)) else found
+
+
+def _bottlenecks(nodes: list[Node], outputs: set[int]) -> set[int]:
+    """Return the ids of the calls whose output is the only tensor alive after them: every path passes through it."""
+    uses: dict[int, int] = {}
+    for node in nodes:
+        for tensor in node.inputs:
+            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
+    alive: set[int] = set()
+    found = set()
+    for node in nodes:
+        for tensor in node.inputs:
+            uses[id(tensor)] -= 1
+            if not uses[id(tensor)]:
+                alive.discard(id(tensor))
+        alive |= {id(tensor) for tensor in node.outputs if uses.get(id(tensor)) or id(tensor) in outputs}
+        if len(alive) == 1 and id(node.outputs[0]) in alive:
+            found.add(id(node))
+    return found
+
+
+def _penultimate(opened: OpenedModel, nodes: list[Node]) -> Node:
+    classifier = next((node for node in reversed(nodes) if _has_weights(node.layer)), None)
+    if classifier is not None:
+        for node in nodes:
+            if node.inputs and node.outputs[0] is classifier.inputs[0]:
+                return node
+    raise UserError(
+        "the base model has no layer before its classifier",
+        {"model": opened.summary},
+        next="pass feature_layer with a layer's name",
+    )
+
+
+def _named(opened: OpenedModel, nodes: list[Node], name: str) -> Node:
+    for node in reversed(nodes):
+        if node.layer.name == name:
+            return node
+    names = [node.layer.name for node in nodes]
+    close = difflib.get_close_matches(name, names, n=3)
+    raise UserError(
+        f"the base model has no layer named {name!r}",
+        {"model": opened.summary, "last layers": ", ".join(names[-5:])},
+        next=f"did you mean {' or '.join(close)}?" if close else f"pass one of its layers, {AUTO} or {PENULTIMATE}",
+    )
+
+
+def _has_weights(layer: Any) -> bool:
+    return bool(getattr(layer, "weights", None))
+
+
+def _leaves(layer: Any) -> list[Any]:
+    return leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]

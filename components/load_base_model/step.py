@@ -1,0 +1,17 @@
+"""The step as a pipeline runs it: parameters as KFP passes them in, metadata out."""
+
+from typing import Any
+
+from graftwork.components.load_base_model.load import load_base_model
+
+from graftwork.config import parse_preprocessing
+from graftwork.progress import step
+
+
+@step("load_base_model")
+def run(uri: str, model: Any, preprocessing: str, input_size: int, feature_layer: str) -> tuple[int]:
+    """Load the base into the KFP artifact `model`; return the larger side of its input in pixels."""
+    base = load_base_model(uri, model.path, parse_preprocessing(preprocessing), input_size or None, feature_layer)
+    model.metadata["base_model"] = uri
+    model.metadata["feature_layer"] = base.description["feature_layer"]
+    return (max(base.input_size),)

@@ -1,0 +1,1 @@
+"""Step: train a classification head on cached features."""

@@ -1,0 +1,30 @@
+"""The interface of the step to KFP."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+from graftwork.components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train_head(  # type: ignore[no-untyped-def]
+    features: Input[Dataset],
+    base_model: Input[Model],
+    model: Output[Model],
+    metrics: Output[Metrics],
+    head: dict = {},  # type: ignore[type-arg]
+    seed: int = 0,
+):
+    """Train a classification head on cached features and attach it to the base.
+
+    Args:
+        features: One vector per image, from extract_features.
+        base_model: The base the features came from.
+        model: The trained classifier, a SavedModel that can be trained further.
+        metrics: Validation accuracy and loss, and seconds spent.
+        head: Which heads to try and how, see graftwork.config.HeadConfig.
+        seed: Of every random choice in this step.
+    """
+    from graftwork.components.train_head.step import run
+
+    run(features, base_model, model, metrics, head, seed)

@@ -1,0 +1,29 @@
+"""The step as a pipeline runs it: KFP artifacts and parameters in, metadata and metrics out."""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from graftwork.components.train_head.train import train_head
+
+from graftwork.artifacts.folder import write_json
+from graftwork.config import HeadConfig, validated
+from graftwork.progress import step
+
+
+@step("train_head")
+def run(features: Any, base_model: Any, model: Any, metrics: Any, head: dict[str, Any], seed: int) -> None:
+    """Train a head on the KFP artifact `features` and write the classifier to `model`."""
+    tf.config.experimental.enable_op_determinism()
+    config = validated(HeadConfig, head, "the parameter head")
+    written = train_head(features.path, base_model.path, model.path, config, seed)
+    trained = written.description["training"]["head"]
+    model.metadata["head"] = trained["kind"]
+    results = {
+        "validation_accuracy": trained["validation"]["accuracy"],
+        "validation_loss": trained["validation"]["loss"],
+        "training_seconds": trained["seconds"],
+    }
+    for name, value in results.items():
+        metrics.log_metric(name, value)
+    write_json(Path(metrics.path), results)

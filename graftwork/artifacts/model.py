@@ -1,0 +1,183 @@
+"""The model contract: one folder that is a TensorFlow SavedModel and a trainable Keras model at once.
+
+    saved_model.pb, variables/       loads with tf.saved_model.load or TensorFlow Serving, without Keras
+    assets.extra/model.keras         loads with keras.saving.load_model, trains on
+    assets.extra/graftwork.json      what it is: classes, sizes, origin, how it was trained
+
+A base turns images into features, a classifier into probabilities. Decoding, resizing and preprocessing are inside.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from graftwork import __version__, imaging
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+
+SCHEMA = "graftwork.model/1"
+EXTRAS = Path("assets.extra")
+DESCRIPTION = EXTRAS / "graftwork.json"
+KERAS_MODEL = EXTRAS / "model.keras"
+BACKBONE, HEAD = "backbone", "head"
+
+Role = Literal["base", "classifier"]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model artifact on disk.
+
+    Attributes:
+        path: The folder, a SavedModel.
+        description: What graftwork.json says.
+    """
+
+    path: Path
+    description: dict[str, Any]
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that the network takes."""
+        height, width = self.description["input_size"]
+        return int(height), int(width)
+
+    @property
+    def stored_size(self) -> int:
+        """Shorter side in pixels to which larger images are shrunk first, as in the prepared data."""
+        return int(self.description["stored_size"])
+
+    @property
+    def fingerprint(self) -> str:
+        """What makes a base this base: its origin, its cut, its preprocessing, its size. SHA-256."""
+        parts = {entry: self.description[entry] for entry in ("base", "feature_layer", "preprocessing", "input_size")}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def keras_model(self) -> keras.Model:
+        """Load the trainable Keras model: float32 (n, height, width, 3) in [0, 255] to features or probabilities.
+
+        Raises:
+            UserError: The file is damaged; names it.
+        """
+        file = self.path / KERAS_MODEL
+        try:
+            return keras.saving.load_model(file, compile=False)
+        except Exception as error:  # Keras raises whatever the file's damage leads to
+            raise not_an_artifact("model", file, f"Keras cannot open it: {error}") from error
+
+
+def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:
+    """Join a backbone (pixels to features) and a head (features to probabilities) into one model.
+
+    Both stay whole inside it, found again by `get_layer(BACKBONE)` and `get_layer(HEAD)`.
+    """
+    pixels = keras.Input(backbone.input_shape[1:], name="pixels")
+    return keras.Model(pixels, head(backbone(pixels)), name="classifier")
+
+
+def write(path: str | os.PathLike[str], model: keras.Model, role: Role, description: Mapping[str, Any]) -> ModelFolder:
+    """Write a model artifact.
+
+    Args:
+        path: The folder to make; it appears when it is whole.
+        model: Takes float32 (n, height, width, 3) in [0, 255]. A base returns features (n, d); a classifier, made by
+            `classifier`, probabilities (n, classes).
+        role: Which of the two it is.
+        description: What graftwork.json shall say; "stored_size" is needed, and "classes" for a classifier.
+
+    Returns:
+        The artifact, as `read` returns it.
+    """
+    size = tuple(model.input_shape[1:3])
+    described = {
+        "schema": SCHEMA,
+        "role": role,
+        "input_size": list(size),
+        **description,
+        "versions": {name: version(name) for name in ("tensorflow", "keras")} | {"graftwork": __version__},
+    }
+    with written_whole(path) as folder:
+        module = _Served(model)
+        signatures = _signatures(model, role, size, int(description["stored_size"]), description.get("classes", []))
+        module.functions = list(signatures.values())
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+        (folder / EXTRAS).mkdir()
+        model.save(folder / KERAS_MODEL)
+        write_json(folder / DESCRIPTION, described)
+    return read(path)
+
+
+def read(path: str | os.PathLike[str]) -> ModelFolder:
+    """Open a model artifact.
+
+    Raises:
+        UserError: It is not one, or a part of it is missing; names the file.
+    """
+    folder = Path(path)
+    description = read_description(folder, str(DESCRIPTION), SCHEMA)
+    for part in (Path("saved_model.pb"), Path("variables/variables.index"), KERAS_MODEL):
+        if not (folder / part).is_file():
+            raise not_an_artifact("model", folder / part, "the file is missing")
+    for entry in ("role", "input_size", "stored_size", *(["classes"] if description.get("role") != "base" else [])):
+        if entry not in description:
+            raise not_an_artifact("model", folder / DESCRIPTION, f'the entry "{entry}" is missing')
+    return ModelFolder(folder, description)
+
+
+class _Served(tf.Module):  # type: ignore[misc]
+    """Holds the variables that the signatures use."""
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__()
+        self.model = model
+        self.functions: list[Any] = []
+
+
+def _signatures(
+    model: keras.Model, role: Role, size: tuple[int, int], stored_size: int, classes: list[str]
+) -> dict[str, Any]:
+    image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+    pixels = tf.TensorSpec([None, *size, 3], tf.float32, name="pixels")
+    backbone = model if role == "base" else model.get_layer(BACKBONE)
+
+    def decoded(files: tf.Tensor) -> tf.Tensor:
+        signature = tf.TensorSpec([*size, 3], tf.float32)
+        return tf.map_fn(lambda file: imaging.pixels(file, size, stored_size), files, fn_output_signature=signature)
+
+    @tf.function(input_signature=[image_bytes])
+    def embed(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"features": backbone(decoded(image_bytes), training=False)}
+
+    if role == "base":
+
+        @tf.function(input_signature=[pixels])
+        def embed_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"features": model(pixels, training=False)}
+
+        return _concrete({"serving_default": embed, "embed": embed, "embed_pixels": embed_pixels})
+
+    names = tf.constant(classes)
+
+    @tf.function(input_signature=[image_bytes])
+    def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = model(decoded(image_bytes), training=False)
+        best = tf.argmax(probabilities, axis=-1)
+        score = tf.reduce_max(probabilities, axis=-1)
+        return {"probabilities": probabilities, "label": tf.gather(names, best), "score": score}
+
+    @tf.function(input_signature=[pixels])
+    def predict_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": model(pixels, training=False)}
+
+    return _concrete({"serving_default": classify, "embed": embed, "predict_pixels": predict_pixels})
+
+
+def _concrete(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    return {name: function.get_concrete_function() for name, function in functions.items()}  # type: ignore[attr-defined]

@@ -1,0 +1,83 @@
+"""What several test files need: a small prepared data set and small base models, real ones."""
+
+import hashlib
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CLASSES = ["blue", "green", "red"]
+
+
+def coloured_squares(count: int, seed: int = 0, size: int = 24) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield noisy uint8 images with a square of a class's colour, and the class: learnable, but not trivially."""
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        label = number % len(CLASSES)
+        image = random.integers(0, 120, (size, size, 3))
+        top, left = random.integers(0, size // 2, 2)
+        image[top : top + size // 2, left : left + size // 2, 2 - label] += 90
+        yield image.astype(np.uint8), label
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An images artifact of three classes: 96 training, 48 validation and 48 test images of 24 x 24 pixels."""
+    import tensorflow as tf
+
+    from graftwork.artifacts import images
+
+    records: dict[str, list[images.Record]] = {}
+    sizes = {"train": 96, "validation": 48, "test": 48}
+    for seed, (split, size) in enumerate(sizes.items()):
+        records[split] = []
+        for number, (pixels, label) in enumerate(coloured_squares(size, seed)):
+            encoded = tf.io.encode_png(pixels).numpy()
+            key = hashlib.sha256(encoded).hexdigest()
+            records[split].append(images.Record(encoded, label, key, f"{CLASSES[label]}/{split}-{number}.png"))
+        records[split].sort(key=lambda record: record.key)
+    path = tmp_path_factory.mktemp("prepared") / "images"
+    images.write(
+        path,
+        classes=CLASSES,
+        records=records,
+        sizes=sizes,
+        rejected=[],
+        duplicates=0,
+        source="squares",
+        source_fingerprint="0",
+        split_policy={"by": "content"},
+        stored_size=28,
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small convolutional classifier at 24 x 24 pixels, saved by Keras, with its preprocessing inside."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    model = keras.Sequential(
+        [
+            keras.Input((24, 24, 3)),
+            keras.layers.Rescaling(1 / 127.5, -1.0),
+            keras.layers.Conv2D(8, 3, padding="same", name="first"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(16, 3, padding="same", activation="relu", name="second"),
+            keras.layers.Conv2D(16, 3, padding="same", activation="relu", name="third"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(12, activation="relu", name="flat"),
+            keras.layers.Dense(5, activation="softmax", name="old_classes"),
+        ]
+    )
+    path = tmp_path_factory.mktemp("base") / "small.keras"
+    model.save(path)
+    return path
