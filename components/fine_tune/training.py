@@ -52,6 +52,7 @@ def fit(
         epochs=config.epochs,
         class_weight=dict(class_weights) if class_weights else None,
         callbacks=[watch],
+        shuffle=False,  # the data set shuffles itself
         verbose=0,
     )
     return watch.curve

@@ -1,0 +1,54 @@
+# Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= graftwork-demo
+IMAGE ?= graftwork:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' graftwork/_version.py)
+LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
+        --custom-compile-command "make lock"
+
+.PHONY: demo test test-slow lint bench-memory lock image clean
+
+demo: $(VENV)/.ready-demo            ## Train a classifier of digits from a saved Keras model, about five minutes
+	$(BIN)/graftwork demo --output $(DEMO)
+
+test: $(VENV)/.ready-dev             ## The tests, in parallel, without the slow ones
+	$(BIN)/pytest -n auto -m "not slow" tests
+
+test-slow: $(VENV)/.ready-dev        ## The end-to-end tests and every architecture
+	$(BIN)/pytest -m slow tests
+
+lint: $(VENV)/.ready-dev             ## Style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy -p graftwork
+
+bench-memory: $(VENV)/.ready-dev     ## Peak memory of every step, at 5,000 and at 50,000 images
+	$(BIN)/python benchmarks/memory.py
+
+lock: $(VENV)/.ready-dev             ## Write the lock files anew
+	$(BIN)/pip install --quiet uv
+	$(BIN)/$(LOCK) --extra demo --output-file requirements.lock
+	$(BIN)/$(LOCK) --extra demo --group dev --output-file requirements-dev.lock
+
+image:                               ## The container image that every step runs in on a cluster
+	docker build --tag $(IMAGE) .
+
+clean:                               ## Remove what make made
+	rm -rf $(VENV) build dist *.egg-info $(DEMO)
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "graftwork needs Python 3.11 to 3.13, found: $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready-demo: requirements.lock pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/.ready-dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@ $(VENV)/.ready-demo
