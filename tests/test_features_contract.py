@@ -84,7 +84,7 @@ def test_fewer_rows_than_announced_leave_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["train-features.npy", "validation-labels.npy", "train-keys.npy", "features.json"])
 @pytest.mark.parametrize("damage", ["missing", "cut off", "something else"])
-def test_a_file_that_is_not_what_it_claims_to_be_is_named(written: Path, tmp_path: Path, name: str, damage: str) -> None:
+def test_a_file_that_is_not_what_it_claims_is_named(written: Path, tmp_path: Path, name: str, damage: str) -> None:
     shutil.copytree(written, tmp_path / "features")
     file = tmp_path / "features" / name
     if damage == "missing":

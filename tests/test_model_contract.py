@@ -18,18 +18,21 @@ from graftwork.errors import UserError
 
 SERVE_WITHOUT_KERAS = """
 import json, pathlib, sys
-import tensorflow as tf
-assert "keras" not in sys.modules  # TensorFlow loads it on first use
-class Barred:
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("keras", "tf_keras", "graftwork"):
-            raise ImportError(name)
-sys.meta_path.insert(0, Barred())
+        barred = name.split(".")[0] in ("keras", "tf_keras", "graftwork")
+        return None if barred else self.finder.find_spec(name, path, target)
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+import tensorflow as tf
 loaded = tf.saved_model.load(sys.argv[1])
 files = [path.read_bytes() for path in sorted(pathlib.Path(sys.argv[2]).iterdir())]
 answer = loaded.signatures["serving_default"](image_bytes=tf.constant(files))
 print(json.dumps({"label": [label.decode() for label in answer["label"].numpy()],
-                  "score": answer["score"].numpy().tolist(), "probabilities": answer["probabilities"].numpy().tolist()}))
+                  "score": answer["score"].numpy().tolist(),
+                  "probabilities": answer["probabilities"].numpy().tolist()}))
+assert not any(name.split(".")[0] in ("keras", "tf_keras", "graftwork") for name in sys.modules)
 """
 
 

