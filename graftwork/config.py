@@ -66,12 +66,14 @@ class HeadConfig(Settings):
 
     kind: Literal["auto", "linear", "mlp"] = "auto"
     """linear: multinomial logistic regression. mlp: one hidden layer. auto: both, the better on validation is kept."""
-    l2: tuple[Annotated[float, Field(ge=0)], ...] = Field((1.0, 1e-1, 1e-2, 1e-3, 1e-4), min_length=1)
+    l2: tuple[Annotated[float, Field(ge=0)], ...] = Field((1e-1, 1e-2, 1e-3, 1e-4, 1e-5), min_length=1)
     """Penalties the linear head tries."""
     hidden_units: int = Field(256, ge=1)
-    epochs: int = Field(50, ge=1)
+    dropout: float = Field(0.4, ge=0, lt=1)
+    """Share of the features and of the hidden units left out at each step of the mlp."""
+    epochs: int = Field(100, ge=1)
     """At most so many passes for the mlp; it stops early."""
-    patience: int = Field(5, ge=1)
+    patience: int = Field(10, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     batch_size: int = Field(256, ge=1)
     class_weight: Literal["balanced", "none"] = "balanced"

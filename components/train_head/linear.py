@@ -14,14 +14,18 @@ _ITERATIONS = 200
 
 @dataclass(frozen=True)
 class Standardization:
-    """Mean and standard deviation of each feature, float32 (d,). A constant feature has a deviation of 1."""
+    """What is subtracted from each feature, and what it is divided by; float32 (d,)."""
 
     mean: np.ndarray
     deviation: np.ndarray
 
 
 def standardization(split: Split) -> Standardization:
-    """Return mean and standard deviation of each feature over a split, in one pass."""
+    """Return mean and standard deviation of each feature over a split, in one pass.
+
+    No deviation is less than the root mean square of all: a feature that is nearly always zero in training would
+    otherwise become enormous in the one new image that has it.
+    """
     total = np.zeros(split.features.shape[1])
     squares = np.zeros_like(total)
     shift: np.ndarray | None = None
@@ -33,8 +37,8 @@ def standardization(split: Split) -> Standardization:
         squares += np.square(shifted).sum(axis=0)
     assert shift is not None  # no split is empty
     mean = total / len(split)
-    deviation = np.sqrt(np.maximum(squares / len(split) - mean**2, 0.0))
-    deviation[deviation < 1e-6 * max(1.0, float(deviation.max()))] = 1.0
+    variance = np.maximum(squares / len(split) - mean**2, 0.0)
+    deviation = np.sqrt(np.maximum(variance, variance.mean() or 1.0))
     return Standardization((mean + shift).astype(np.float32), deviation.astype(np.float32))
 
 

@@ -1,4 +1,4 @@
-"""The hidden-layer head: Dense, ReLU, Dense, trained by Adam on features read chunk by chunk."""
+"""The hidden-layer head: Dense, ReLU, Dense, trained by Adam with dropout on features read chunk by chunk."""
 
 from collections.abc import Callable, Iterator
 
@@ -41,7 +41,13 @@ def train_mlp(
     keras.utils.set_random_seed(seed)
     dimensions = split.features.shape[1]
     network = keras.Sequential(
-        [keras.Input((dimensions,)), keras.layers.Dense(config.hidden_units, "relu"), keras.layers.Dense(classes)]
+        [
+            keras.Input((dimensions,)),
+            keras.layers.Dropout(config.dropout),
+            keras.layers.Dense(config.hidden_units, "relu"),
+            keras.layers.Dropout(config.dropout),
+            keras.layers.Dense(classes),
+        ]
     )
     optimizer = keras.optimizers.Adam(config.learning_rate)
     optimizer.build(network.trainable_variables)

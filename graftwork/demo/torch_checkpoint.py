@@ -1,8 +1,8 @@
 """Read the tensors of a checkpoint that torch.save wrote before torch 1.6, without torch and without trusting it.
 
-Layout, after `_legacy_save` in torch/serialization.py: pickles of a magic number, a protocol version and facts about the
-system; a pickle of the state dict, in which a persistent id stands for each tensor's storage; a pickle of the storages'
-keys; then for each key an int64 count and so many numbers.
+Layout, after `_legacy_save` in torch/serialization.py: pickles of a magic number, a protocol version and facts about
+the system; a pickle of the state dict, in which a persistent id stands for each tensor's storage; a pickle of the
+storages' keys; then for each key an int64 count and so many numbers.
 """
 
 import os
