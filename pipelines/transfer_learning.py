@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+from kfp import dsl
+from kfp.dsl import HTML, Metrics, Model
+
 from graftwork.components.evaluate.component import evaluate
 from graftwork.components.extract_features.component import extract_features
 from graftwork.components.fine_tune.component import fine_tune as fine_tune_step
@@ -10,8 +13,6 @@ from graftwork.components.load_base_model.component import load_base_model
 from graftwork.components.prepare_data.component import prepare_data
 from graftwork.components.select_model.component import select_model
 from graftwork.components.train_head.component import train_head
-from kfp import dsl
-from kfp.dsl import HTML, Metrics, Model
 
 
 class Results(NamedTuple):

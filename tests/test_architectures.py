@@ -2,6 +2,7 @@
 
 import keras
 import pytest
+
 from graftwork.components.load_base_model.architectures import find_preprocessing
 from graftwork.components.load_base_model.cut import cut
 from graftwork.components.load_base_model.open import OpenedModel, application_names

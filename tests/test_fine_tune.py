@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from graftwork.artifacts import images, model
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.fine_tune.augment import augment
 from graftwork.components.fine_tune.fine_tune import fine_tune
@@ -14,8 +16,6 @@ from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_las
 from graftwork.components.fine_tune.training import training_batches
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.train_head.train import train_head
-
-from graftwork.artifacts import images, model
 from graftwork.config import FineTuneConfig, HeadConfig
 from graftwork.errors import UserError
 

@@ -8,11 +8,11 @@ import h5py
 import keras
 import numpy as np
 import pytest
+
 from graftwork.components.load_base_model.architectures import find_preprocessing
 from graftwork.components.load_base_model.cut import cut
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.load_base_model.open import OpenedModel, application_names
-
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
 

@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import CLASSES, coloured_squares
 
 from graftwork import imaging
 from graftwork.artifacts import model
 from graftwork.errors import UserError
+
+from conftest import CLASSES, coloured_squares
 
 SERVE_WITHOUT_KERAS = """
 import json, pathlib, sys

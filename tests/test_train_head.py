@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graftwork.components.extract_features.extract import extract_features
-from graftwork.components.load_base_model.load import load_base_model
-from graftwork.components.train_head import linear
-from graftwork.components.train_head.train import as_keras, class_weights, score, train_head, try_heads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 from sklearn.linear_model import LogisticRegression
 
 from graftwork.artifacts import features, model
+from graftwork.components.extract_features.extract import extract_features
+from graftwork.components.load_base_model.load import load_base_model
+from graftwork.components.train_head import linear
+from graftwork.components.train_head.train import as_keras, class_weights, score, train_head, try_heads
 from graftwork.config import HeadConfig
 from graftwork.errors import UserError
 

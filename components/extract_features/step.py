@@ -3,7 +3,6 @@
 from typing import Any
 
 from graftwork.components.extract_features.extract import extract_features
-
 from graftwork.progress import note, step
 
 

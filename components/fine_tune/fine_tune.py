@@ -5,13 +5,13 @@ import shutil
 import time
 
 import numpy as np
-from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
-from graftwork.components.fine_tune.training import fit
 
 from graftwork import progress
 from graftwork.artifacts import images, model
 from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model import BACKBONE
+from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
+from graftwork.components.fine_tune.training import fit
 from graftwork.config import FineTuneConfig
 from graftwork.errors import UserError
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from graftwork.components.fine_tune.fine_tune import fine_tune
 
 from graftwork.artifacts.folder import write_json
+from graftwork.components.fine_tune.fine_tune import fine_tune
 from graftwork.config import FineTuneConfig, validated
 from graftwork.progress import step
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from graftwork.components.fine_tune.augment import augment
 
 from graftwork import imaging, progress
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import BACKBONE, HEAD
+from graftwork.components.fine_tune.augment import augment
 from graftwork.config import FineTuneConfig
 from graftwork.selection import rank
 
@@ -108,7 +108,7 @@ def _schedule(config: FineTuneConfig, steps: int) -> keras.optimizers.schedules.
     )
 
 
-class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
+class _Watch(keras.callbacks.Callback):
     """Reports progress, keeps the weights of the best epoch, stops when validation no longer improves."""
 
     def __init__(self, config: FineTuneConfig, steps: int) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from graftwork.components.load_base_model.open import OpenedModel, leaf_layers
 
+from graftwork.components.load_base_model.open import OpenedModel, leaf_layers
 from graftwork.errors import UserError
 
 AUTO, PENULTIMATE = "auto", "penultimate"

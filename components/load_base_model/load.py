@@ -5,14 +5,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from graftwork import imaging, progress, storage
+from graftwork.artifacts import model as model_artifact
 from graftwork.components.load_base_model import architectures
 from graftwork.components.load_base_model.backbone import backbone
 from graftwork.components.load_base_model.cut import cut, require_image_input
 from graftwork.components.load_base_model.open import EXPECTED, OpenedModel, open_application, open_file
 from graftwork.components.load_base_model.rebuild import at_input_size
-
-from graftwork import imaging, progress, storage
-from graftwork.artifacts import model as model_artifact
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
 

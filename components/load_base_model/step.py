@@ -3,7 +3,6 @@
 from typing import Any
 
 from graftwork.components.load_base_model.load import load_base_model
-
 from graftwork.config import parse_preprocessing
 from graftwork.progress import step
 

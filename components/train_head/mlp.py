@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 import tensorflow as tf
-from graftwork.components.train_head.linear import Standardization
 
 from graftwork.artifacts.features import Split
+from graftwork.components.train_head.linear import Standardization
 from graftwork.config import HeadConfig
 from graftwork.selection import rank
 
@@ -91,7 +91,7 @@ def _update(
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return loss
 
-    return update  # type: ignore[no-any-return]
+    return update
 
 
 def _batches(split: Split, size: int, random: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:

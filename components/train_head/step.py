@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from graftwork.components.train_head.train import train_head
 
 from graftwork.artifacts.folder import write_json
+from graftwork.components.train_head.train import train_head
 from graftwork.config import HeadConfig, validated
 from graftwork.progress import step
 

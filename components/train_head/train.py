@@ -7,13 +7,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from graftwork.components.train_head.linear import regularization_path, standardization
-from graftwork.components.train_head.mlp import train_mlp
 from scipy.special import logsumexp
 
 from graftwork import progress
 from graftwork.artifacts import features, model
 from graftwork.artifacts.model import HEAD
+from graftwork.components.train_head.linear import regularization_path, standardization
+from graftwork.components.train_head.mlp import train_mlp
 from graftwork.config import HeadConfig
 from graftwork.errors import UserError
 from graftwork.selection import rank

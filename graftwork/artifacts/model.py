@@ -131,7 +131,7 @@ def read(path: str | os.PathLike[str]) -> ModelFolder:
     return ModelFolder(folder, description)
 
 
-class _Served(tf.Module):  # type: ignore[misc]
+class _Served(tf.Module):
     """Holds the variables that the signatures use."""
 
     def __init__(self, model: keras.Model) -> None:

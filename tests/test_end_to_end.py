@@ -1,0 +1,189 @@
+"""The whole pipeline through the command line, on real files and a real small model."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from graftwork.artifacts import evaluation as evaluation_artifact
+
+from conftest import CLASSES, coloured_squares
+
+pytestmark = pytest.mark.slow
+
+QUICK = ["--set", "head.kind=linear", "--set", "fine_tune.epochs=2", "--set", "fine_tune.layers=1"]
+
+
+def make_photos(folder: Path, count: int = 240, seed: int = 11) -> Path:
+    for number, (pixels, label) in enumerate(coloured_squares(count, seed, size=40)):
+        target = folder / CLASSES[label]
+        target.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(target / f"{seed}-{number}.png")
+    return folder
+
+
+def graftwork(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name("graftwork"), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONSAFEPATH": "1", "COLUMNS": "120"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+
+
+def run(photos: Path, base: Path, output: Path, *more: str) -> str:
+    done = graftwork("run", "--data", photos, "--base-model", base, "--output", output, *QUICK, *more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def steps_run(output: Path) -> set[str]:
+    """Return the steps that ran, not those whose results were cached, from the log of the last run."""
+    events = (line.partition("::graftwork::")[2] for line in (output / "run.log").read_text().splitlines())
+    return {event["step"] for event in map(json.loads, filter(None, events)) if event["event"] == "start"}
+
+
+@pytest.fixture(scope="module")
+def finished(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos/ and the finished run output/."""
+    folder = tmp_path_factory.mktemp("run")
+    printed = run(make_photos(folder / "photos"), base_file, folder / "output")
+    (folder / "printed.txt").write_text(printed)
+    return folder
+
+
+def test_a_run_leaves_a_model_a_report_and_metrics(finished: Path) -> None:
+    output = finished / "output"
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert set(metrics["candidates"]) == {"head", "fine-tuned"}
+    assert metrics["selected"] in metrics["candidates"]
+    assert metrics["test"]["accuracy"] == metrics["candidates"][metrics["selected"]]["test"]["accuracy"]
+    assert metrics["test"]["n"] > 10
+    assert (output / "model" / "saved_model.pb").is_file()
+    assert "<html" in (output / "report.html").read_text()
+    printed = (finished / "printed.txt").read_text()
+    for shown in ("prepare_data", "fine-tuned", "model", "report.html", "metrics.json"):
+        assert shown in printed
+
+
+def test_the_model_answers_raw_files_as_the_evaluation_did(finished: Path) -> None:
+    (folder,) = (finished / "output").glob(".pipeline/*/evaluate/evaluation")
+    evaluated = evaluation_artifact.read(folder)
+    selected = json.loads((finished / "output" / "metrics.json").read_text())["selected"]
+    predictions = evaluated.predictions(selected, "test")
+    import hashlib
+
+    files = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in (finished / "photos").rglob("*.png")}
+    raw = [files[key.decode()].read_bytes() for key in predictions["keys"]]
+    served = tf.saved_model.load(str(finished / "output" / "model")).signatures["serving_default"]
+    np.testing.assert_allclose(
+        served(image_bytes=tf.constant(raw))["probabilities"], predictions["probabilities"], atol=1e-5
+    )
+
+
+def test_the_same_command_again_runs_nothing_but_the_fingerprint(finished: Path, base_file: Path) -> None:
+    before = (finished / "output" / "metrics.json").read_text()
+    run(finished / "photos", base_file, finished / "output")
+    assert steps_run(finished / "output") == {"fingerprint_source"}
+    assert (finished / "output" / "metrics.json").read_text() == before
+
+
+def test_one_more_image_runs_what_depends_on_it(finished: Path, base_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
+    make_photos(tmp_path / "copy" / "photos", count=1, seed=99)
+    # The copy's cache still points to the first run's artifacts, which are there.
+    run(tmp_path / "copy" / "photos", base_file, tmp_path / "copy" / "output")
+    assert "load_base_model" not in steps_run(tmp_path / "copy" / "output")
+    assert {"prepare_data", "extract_features", "train_head", "fine_tune", "evaluate", "select_model"} <= steps_run(
+        tmp_path / "copy" / "output"
+    )
+
+
+def test_the_same_seed_gives_the_same_metrics(finished: Path, base_file: Path, tmp_path: Path) -> None:
+    run(finished / "photos", base_file, tmp_path / "again")
+    first, second = (
+        json.loads((folder / "metrics.json").read_text()) for folder in (finished / "output", tmp_path / "again")
+    )
+    assert first == second
+
+
+def test_feature_extraction_alone_in_one_line(finished: Path, base_file: Path, tmp_path: Path) -> None:
+    run(finished / "photos", base_file, tmp_path / "output", "--set", "fine_tune.layers=0")
+    metrics = json.loads((tmp_path / "output" / "metrics.json").read_text())
+    assert list(metrics["candidates"]) == ["head"]
+
+
+def test_replacing_the_top_in_one_line(finished: Path, base_file: Path, tmp_path: Path) -> None:
+    run(finished / "photos", base_file, tmp_path / "output", "--set", "feature_layer=penultimate")
+    description = json.loads((tmp_path / "output" / "model" / "assets.extra" / "graftwork.json").read_text())
+    assert description["feature_layer"] == "flat"
+
+
+def test_the_model_trains_on_in_keras(finished: Path) -> None:
+    model = keras.saving.load_model(finished / "output" / "model" / "assets.extra" / "model.keras")
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 24, 24, 3))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = [weight.copy() for weight in model.get_weights()]
+    model.fit(pixels, np.array([0, 1, 2, 0]), verbose=0)
+    assert any(not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
+
+
+def test_predict_names_the_label_of_a_file(finished: Path) -> None:
+    image = next((finished / "photos" / "red").iterdir())
+    done = graftwork("predict", finished / "output", image, "--json")
+    assert done.returncode == 0, done.stderr
+    assert '"red"' in done.stdout
+
+
+class TestBadInput:
+    """Exit code 2, a message, no traceback, and no artifact that could be taken for a whole one."""
+
+    @staticmethod
+    def fails(tmp_path: Path, photos: Path, base: Path | str, *more: str) -> str:
+        done = graftwork("run", "--data", photos, "--base-model", base, "--output", tmp_path / "output", *more)
+        said = done.stdout + done.stderr
+        assert done.returncode == 2, said
+        assert "error: " in done.stderr
+        assert "Traceback" not in said
+        assert not (tmp_path / "output" / "model").exists()
+        assert not list((tmp_path / "output").rglob("*.partial-*"))
+        return done.stderr
+
+    def test_a_folder_without_images(self, base_file: Path, tmp_path: Path) -> None:
+        (tmp_path / "photos" / "cats").mkdir(parents=True)
+        assert "photos" in self.fails(tmp_path, tmp_path / "photos", base_file)
+
+    def test_a_class_with_one_image(self, base_file: Path, tmp_path: Path) -> None:
+        photos = make_photos(tmp_path / "photos")
+        (photos / "rare").mkdir()
+        shutil.copy(next((photos / "red").iterdir()), photos / "rare" / "one.png")
+        image = Image.open(photos / "rare" / "one.png")
+        image.putpixel((0, 0), (1, 2, 3))
+        image.save(photos / "rare" / "one.png")
+        assert "rare" in self.fails(tmp_path, photos, base_file)
+        assert not list((tmp_path / "output").rglob("dataset.json"))
+
+    def test_too_many_files_that_are_no_images(self, base_file: Path, tmp_path: Path) -> None:
+        photos = make_photos(tmp_path / "photos")
+        for number in range(30):
+            (photos / "red" / f"broken-{number}.png").write_bytes(b"not an image")
+        assert "max_rejected" in self.fails(tmp_path, photos, base_file)
+
+    def test_a_base_model_that_does_not_exist(self, tmp_path: Path) -> None:
+        photos = make_photos(tmp_path / "photos", count=30)
+        assert "does not exist" in self.fails(tmp_path, photos, tmp_path / "none.keras")
+
+    def test_a_base_model_that_takes_no_image(self, tmp_path: Path) -> None:
+        photos = make_photos(tmp_path / "photos", count=30)
+        values = keras.Input((7,))
+        keras.Model(values, keras.layers.Dense(2)(values)).save(tmp_path / "table.keras")
+        assert "not an RGB image" in self.fails(tmp_path, photos, tmp_path / "table.keras")
+
+    def test_an_unknown_key(self, base_file: Path, tmp_path: Path) -> None:
+        said = self.fails(tmp_path, tmp_path, base_file, "--set", "fine_tune.layer=3")
+        assert "fine_tune.layers" in said

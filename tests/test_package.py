@@ -1,0 +1,71 @@
+"""The distribution: what a wheel and an installation contain."""
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+IMPORTS = """
+import importlib, pathlib, pkgutil, sys
+import graftwork, graftwork.components, graftwork.pipelines
+root = pathlib.Path(graftwork.__file__).parent
+assert str(root).startswith(sys.argv[1]), root
+steps = [module.name for module in pkgutil.iter_modules(graftwork.components.__path__)]
+print(" ".join(steps))
+import graftwork.artifacts.folder, graftwork.config, graftwork.cli
+assert (root / "py.typed").exists()
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_a_wheel_installs_and_imports_with_every_step(wheel: Path, tmp_path: Path) -> None:
+    # The dependencies come from this environment; the package itself from the wheel alone.
+    venv.create(tmp_path / "venv", system_site_packages=False, with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    site = Path(
+        subprocess.run(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+    )
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    import numpy
+
+    (site / "dependencies.pth").write_text(str(Path(numpy.__file__).parent.parent))
+    done = subprocess.run(
+        [python, "-P", "-c", IMPORTS, str(site)], check=True, capture_output=True, text=True, cwd=tmp_path
+    )
+    steps = (
+        "evaluate extract_features fine_tune fingerprint_source load_base_model prepare_data select_model train_head"
+    )
+    assert done.stdout.split() == steps.split()
+
+
+def test_a_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    sources = set()
+    for folder, package in (
+        ("graftwork", "graftwork"),
+        ("components", "graftwork/components"),
+        ("pipelines", "graftwork/pipelines"),
+    ):
+        for file in (ROOT / folder).rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                sources.add(f"{package}/{file.relative_to(ROOT / folder)}")
+    assert packed == sources
