@@ -1,0 +1,1 @@
+"""Step: look whether the source has changed since the last run."""

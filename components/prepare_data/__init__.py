@@ -1,0 +1,1 @@
+"""Step: labelled images, as the user has them, become checked, split and sharded ones."""

@@ -1,0 +1,26 @@
+"""The interface of the step to KFP."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from graftwork.components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fingerprint_source(data: str, base_model: str) -> NamedTuple(
+    "Fingerprints", [("data_fingerprint", str), ("base_model_fingerprint", str)]
+):  # type: ignore[valid-type]
+    """Look what the data and the base model hold now; whatever depends on what has not changed need not run again.
+
+    Args:
+        data: A folder or a table of labelled images; a path or gs:// URI.
+        base_model: A model file, or the name of a keras.applications model.
+
+    Returns:
+        data_fingerprint: SHA-256 over names, sizes and versions of all files.
+        base_model_fingerprint: The same for the model.
+    """
+    from graftwork.components.fingerprint_source.step import run
+
+    return run(data, base_model)

@@ -1,0 +1,69 @@
+"""What a source holds, as one short value that changes when anything in it does. Reads listings, not images."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from graftwork import __version__, sources, storage
+from graftwork.errors import UserError
+
+
+def fingerprint_data(uri: str) -> str:
+    """Return the fingerprint of labelled images.
+
+    Args:
+        uri: A folder or a table, see `sources`. Of a table, its content and every image it names count.
+
+    Returns:
+        SHA-256 in hexadecimal.
+
+    Raises:
+        UserError: There is no such source, or nothing in it.
+    """
+    if not sources.is_table(uri):
+        lines = (f"{file.uri} {file.size} {file.version}" for file in storage.walk(uri))
+        return _digest(_not_empty(lines, uri))
+    return _digest(_table_lines(uri))
+
+
+def fingerprint_model(uri: str) -> str:
+    """Return the fingerprint of a base model: a file, a folder, or a name.
+
+    Raises:
+        UserError: It looks like a path, and nothing is there.
+    """
+    found = storage.stat(uri)
+    if found is not None and not Path(uri).is_dir():
+        return _digest([f"{found.uri} {found.size} {found.version}"])
+    inside = [f"{file.uri} {file.size} {file.version}" for file in storage.walk(uri)]
+    if inside:
+        return _digest(inside)
+    if storage.is_remote(uri) or "/" in uri or Path(uri).suffix:
+        expected = "a .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model"
+        raise UserError("the base model does not exist", {"base_model": uri, "expected": expected})
+    return _digest([uri])
+
+
+def _table_lines(uri: str) -> Iterable[str]:
+    table = storage.stat(uri)
+    yield f"{uri} {hashlib.sha256(storage.read(uri)).hexdigest() if table else ''}"
+    images = (row.source for row in sources.rows(uri) if row.content is None)
+    for found in storage.map_in_order(storage.stat, images):
+        yield f"{found.uri} {found.size} {found.version}" if found else "missing"
+
+
+def _not_empty(lines: Iterable[str], uri: str) -> Iterable[str]:
+    empty = True
+    for line in lines:
+        empty = False
+        yield line
+    if empty:
+        next(sources.rows(uri))  # says what is wrong
+
+
+def _digest(lines: Iterable[str]) -> str:
+    # With the version: what another version makes of the same source may differ.
+    digest = hashlib.sha256(f"graftwork {__version__}\n".encode())
+    for line in lines:
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()

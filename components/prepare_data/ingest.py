@@ -1,0 +1,81 @@
+"""One image of the source: read, checked, decoded and, if it is large, shrunk. Each is opened once."""
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+
+import tensorflow as tf
+from PIL import Image, UnidentifiedImageError
+
+from graftwork import imaging, storage
+from graftwork.sources import Row
+
+_MOST_PIXELS = 2**27  # a small file can hold an image that fills the memory
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of a row: either `reason` says why it cannot be used, or `encoded` and `key` are there."""
+
+    row: Row
+    key: str = ""
+    encoded: bytes = b""
+    reason: str = ""
+
+
+def ingest(row: Row, stored_size: int) -> Ingested:
+    """Read one image and make it fit to be stored.
+
+    Args:
+        row: Where it is and what it shows.
+        stored_size: In pixels. An image whose shorter side is larger is shrunk and stored as PNG, without loss, so
+            that a model that shrinks the original in the same way sees the same pixels. Others keep their bytes.
+    """
+    if row.label is None:
+        return Ingested(row, reason="no label")
+    try:
+        content = storage.read(row.source) if row.content is None else row.content
+    except (FileNotFoundError, NotADirectoryError):
+        return Ingested(row, reason="not found")
+    except OSError as error:
+        return Ingested(row, reason=f"cannot be read: {error.strerror or error}")
+    reason = _unfit(content)
+    if reason:
+        return Ingested(row, reason=reason)
+    try:
+        pixels = imaging.decode(content)
+    except tf.errors.InvalidArgumentError as error:
+        return Ingested(row, reason=f"cannot be decoded: {_first_sentence(error)}")
+    if min(pixels.shape[:2]) > stored_size:
+        encoded = tf.io.encode_png(imaging.shrink(pixels, stored_size)).numpy()
+    else:
+        encoded = content
+    return Ingested(row, hashlib.sha256(content).hexdigest(), encoded)
+
+
+def _unfit(content: bytes) -> str:
+    """Return why the header of an image rules it out, "" if it does not."""
+    if not content:
+        return "an empty file"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large images; they are judged below
+            with Image.open(io.BytesIO(content)) as image:
+                kind, (width, height) = image.format, image.size
+    except UnidentifiedImageError:
+        return "not an image"
+    except Image.DecompressionBombError:
+        return f"more than {_MOST_PIXELS:,} pixels"
+    except Exception as error:  # Pillow's readers raise whatever damaged headers lead to
+        return f"a damaged image: {error}"
+    if kind not in imaging.FORMATS:
+        return f"{kind} images are not supported, only {', '.join(imaging.FORMATS)}"
+    if width * height > _MOST_PIXELS:
+        return f"more than {_MOST_PIXELS:,} pixels: {width} x {height}"
+    return ""
+
+
+def _first_sentence(error: tf.errors.InvalidArgumentError) -> str:
+    text = " ".join(error.message.split()).removeprefix("{{function_node __wrapped__DecodeImage_device_")
+    return text.rpartition("}}")[2].strip().split(". ")[0].split(" [Op:")[0][:120]

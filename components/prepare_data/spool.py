@@ -1,0 +1,98 @@
+"""Images between being read and being written to their shards: bytes in one file, everything else in an index.
+
+Duplicates and contradicting labels are known only when all images have been seen, and the number of images may be
+larger than memory: so both the bytes and the index are on disk.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from graftwork.artifacts.images import Record
+from graftwork.components.prepare_data.ingest import Ingested
+
+_SCHEMA = """
+CREATE TABLE images (key TEXT PRIMARY KEY, label TEXT, split TEXT, source TEXT, start INTEGER, length INTEGER,
+                     conflict INTEGER DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE rejected (source TEXT, reason TEXT);
+"""
+
+
+class Spool:
+    """Collects images, then gives them back split by split in the order of their keys.
+
+    Attributes:
+        rows: How many rows of the source were seen.
+        duplicates: How many of them were the same bytes as an earlier one, under the same label.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._bytes = (folder / "spool").open("w+b")
+        self._index = sqlite3.connect(folder / "index.sqlite", isolation_level=None)
+        self._index.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _SCHEMA)
+        self._index.execute("BEGIN")
+        self.rows = 0
+        self.duplicates = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._index.close()
+        self._bytes.close()
+
+    def reject(self, source: str, reason: str) -> None:
+        """Note a row that cannot be used."""
+        self.rows += 1
+        self._index.execute("INSERT INTO rejected VALUES (?, ?)", (source, reason))
+
+    def add(self, image: Ingested, split: str) -> None:
+        """Keep an image, unless its bytes are there already."""
+        label = str(image.row.label)
+        seen = self._index.execute("SELECT label, source FROM images WHERE key = ?", (image.key,)).fetchone()
+        if seen is None:
+            self.rows += 1
+            start = self._bytes.tell()
+            self._bytes.write(image.encoded)
+            values = (image.key, label, split, image.row.source, start, len(image.encoded))
+            self._index.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, 0)", values)
+        elif seen[0] == label and not self._in_conflict(image.key):
+            self.rows += 1
+            self.duplicates += 1
+        else:
+            if not self._in_conflict(image.key):
+                self._index.execute("UPDATE images SET conflict = 1 WHERE key = ?", (image.key,))
+                self._index.execute("INSERT INTO rejected VALUES (?, ?)", (seen[1], _conflict(seen[0], label)))
+            self.reject(image.row.source, _conflict(label, seen[0]))
+
+    def rejected(self) -> Iterator[tuple[str, str]]:
+        """Yield source and reason of every row that is left out."""
+        yield from self._index.execute("SELECT source, reason FROM rejected ORDER BY source, reason")
+
+    def count_rejected(self) -> int:
+        """Return how many rows are left out."""
+        return int(self._index.execute("SELECT COUNT(*) FROM rejected").fetchone()[0])
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return the number of images by split and label."""
+        query = "SELECT split, label, COUNT(*) FROM images WHERE NOT conflict GROUP BY split, label"
+        return {(split, label): count for split, label, count in self._index.execute(query)}
+
+    def records(self, split: str, classes: list[str]) -> Iterator[Record]:
+        """Yield the images of a split in the order of their keys."""
+        numbers = {name: number for number, name in enumerate(classes)}
+        query = "SELECT key, label, source, start, length FROM images WHERE split = ? AND NOT conflict ORDER BY key"
+        for key, label, source, start, length in self._index.execute(query, (split,)):
+            self._bytes.seek(start)
+            yield Record(self._bytes.read(length), numbers[label], key, source)
+
+    def _in_conflict(self, key: str) -> bool:
+        return bool(self._index.execute("SELECT conflict FROM images WHERE key = ?", (key,)).fetchone()[0])
+
+
+def _conflict(label: str, other: str) -> str:
+    return f"conflict: the same bytes are labelled {label!r} here and {other!r} elsewhere"
