@@ -24,7 +24,7 @@ lint: $(VENV)/.ready-dev             ## Style, types, layers
 	$(BIN)/ruff format --check .
 	rm -rf $(INSTALLED) && mkdir -p $(INSTALLED)  # as a wheel lays it out: checkers cannot follow an editable install
 	cp -R graftwork $(INSTALLED)/ && cp -R components pipelines $(INSTALLED)/graftwork/
-	PYTHONPATH=$(INSTALLED) $(BIN)/lint-imports
+	cd $(INSTALLED) && ../bin/lint-imports --config ../../pyproject.toml
 	MYPYPATH=$(INSTALLED) $(BIN)/mypy -p graftwork
 
 bench-memory: $(VENV)/.ready-dev     ## Peak memory of every step, at 5,000 and at 50,000 images

@@ -199,8 +199,8 @@ def _plain_words(uri: str) -> Iterator[None]:
     except NotFound as error:
         raise UserError("the bucket does not exist", {"uri": uri, "reason": _short(error)}) from None
     except (GoogleAPICallError, RetryError, RequestException) as error:
-        next = "check the network and try again"
-        raise UserError("Google Cloud Storage does not answer", {"uri": uri, "reason": _short(error)}, next) from None
+        facts = {"uri": uri, "reason": _short(error)}
+        raise UserError("Google Cloud Storage does not answer", facts, "check the network and try again") from None
 
 
 def _short(error: Exception) -> str:

@@ -23,6 +23,19 @@ class Results(NamedTuple):
     report: HTML
 
 
+STEPS = (
+    "fingerprint_source",
+    "load_base_model",
+    "prepare_data",
+    "extract_features",
+    "train_head",
+    "fine_tune",
+    "evaluate",
+    "select_model",
+)
+"""In the order they run one after another."""
+
+
 @dsl.pipeline(name="transfer-learning", display_name="Transfer learning")
 def transfer_learning(
     data: str,

@@ -1,0 +1,1 @@
+"""Step: measure every candidate on images it was not trained on, and write the report."""

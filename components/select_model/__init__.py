@@ -1,0 +1,1 @@
+"""Step: keep the candidate that is better on validation."""

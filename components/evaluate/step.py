@@ -1,0 +1,61 @@
+"""The step as a pipeline runs it: KFP artifacts in, metrics and the report out."""
+
+from pathlib import Path
+from typing import Any
+
+from graftwork.artifacts import images as images_artifact
+from graftwork.artifacts import model as model_artifact
+from graftwork.artifacts.folder import write_json
+from graftwork.components.evaluate.evaluate import evaluate
+from graftwork.components.evaluate.report import render
+from graftwork.progress import note, step
+from graftwork.selection import select
+
+
+@step("evaluate")
+def run(
+    images: Any,
+    head: Any,
+    fine_tuned: Any,
+    evaluation: Any,
+    metrics: Any,
+    classification_metrics: Any,
+    report: Any,
+    seed: int,
+) -> None:
+    """Evaluate the KFP artifacts `head` and `fine_tuned` on `images`."""
+    evaluated = evaluate(images.path, head.path, fine_tuned.path, evaluation.path, seed)
+    candidates = evaluated.evaluation.candidates
+    selected, reason = select({name: splits["validation"] for name, splits in candidates.items()})
+    test = candidates[selected]["test"]
+    results = {
+        "test_accuracy": test["accuracy"],
+        "test_accuracy_low": test["accuracy_interval"][0],
+        "test_accuracy_high": test["accuracy_interval"][1],
+        "test_loss": test["loss"],
+        "test_top_3_accuracy": test["top_3_accuracy"],
+        "test_macro_f1": test["macro_f1"],
+        "test_expected_calibration_error": test["expected_calibration_error"],
+    }
+    for name, splits in candidates.items():
+        results[f"validation_accuracy_{name.replace('-', '_')}"] = splits["validation"]["accuracy"]
+    for name, value in results.items():
+        metrics.log_metric(name, value)
+    write_json(Path(metrics.path), results)
+    classes = evaluated.evaluation.classes
+    classification_metrics.log_confusion_matrix(classes, test["confusion"])
+    # KFP keeps the matrix as metadata alone; a file makes its local cache believe in the artifact.
+    write_json(Path(classification_metrics.path), {"classes": classes, "confusion": test["confusion"]})
+    chosen = head if model_artifact.read(head.path).description["candidate"] == selected else fine_tuned
+    page = render(
+        evaluated.evaluation,
+        evaluated.mistakes[selected],
+        images_artifact.read(images.path),
+        model_artifact.read(chosen.path),
+        selected,
+        reason,
+    )
+    Path(report.path).write_text(page, encoding="utf-8")
+    for name, splits in candidates.items():
+        low, high = splits["test"]["accuracy_interval"]
+        note(f"{name}: test accuracy {splits['test']['accuracy']:.4f} (95 % between {low:.4f} and {high:.4f})")

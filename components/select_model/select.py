@@ -1,0 +1,61 @@
+"""Copy the candidate that is better on validation, with what is known about it written inside."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+from graftwork import progress
+from graftwork.artifacts import evaluation, model
+from graftwork.artifacts.folder import write_json, written_whole
+from graftwork.errors import UserError
+from graftwork.selection import select
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The model that was kept, and the summary of why: the content of metrics.json."""
+
+    model: model.ModelFolder
+    summary: dict[str, Any]
+
+
+def select_model(
+    evaluation_path: str | os.PathLike[str],
+    head_path: str | os.PathLike[str],
+    fine_tuned_path: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+) -> Selected:
+    """Keep the better candidate; test numbers have no say.
+
+    Args:
+        evaluation_path: An evaluation artifact of both candidates.
+        head_path: A model artifact.
+        fine_tuned_path: A model artifact.
+        path: The model artifact to write.
+
+    Raises:
+        UserError: An artifact is not what it claims to be, or the evaluation is of other candidates.
+    """
+    evaluated = evaluation.read(evaluation_path)
+    folders = {folder.description["candidate"]: folder for folder in map(model.read, (head_path, fine_tuned_path))}
+    trained = {name: folder.description["training"] for name, folder in folders.items()}
+    if trained != evaluated.training:
+        facts = {"evaluated": ", ".join(evaluated.candidates), "given": ", ".join(folders)}
+        raise UserError("the evaluation is not of these models", facts, next="evaluate them again")
+    name, reason = select({name: splits["validation"] for name, splits in evaluated.candidates.items()})
+    test = evaluated.candidates[name]["test"]
+    summary = {
+        "selected": name,
+        "reason": reason,
+        "test": {entry: test[entry] for entry in ("accuracy", "accuracy_interval", "n")},
+        "candidates": evaluated.candidates,
+        "classes": evaluated.classes,
+    }
+    with written_whole(path) as folder:
+        shutil.copytree(folders[name].path, folder, dirs_exist_ok=True)
+        selection = {"selected": name, "reason": reason}
+        described = {**folders[name].description, "selection": selection, "metrics": evaluated.candidates[name]}
+        write_json(folder / model.DESCRIPTION, described)
+    progress.note(f"{name}: {reason}")
+    return Selected(model.read(path), summary)

@@ -1,0 +1,21 @@
+"""The step as a pipeline runs it: KFP artifacts in, metadata and metrics out."""
+
+from pathlib import Path
+from typing import Any
+
+from graftwork.artifacts.folder import write_json
+from graftwork.components.select_model.select import select_model
+from graftwork.progress import step
+
+
+@step("select_model")
+def run(evaluation: Any, head: Any, fine_tuned: Any, model: Any, metrics: Any) -> None:
+    """Write the better of `head` and `fine_tuned` to the KFP artifact `model`."""
+    selected = select_model(evaluation.path, head.path, fine_tuned.path, model.path)
+    test = selected.summary["test"]
+    model.metadata["selected"] = selected.summary["selected"]
+    model.metadata["classes"] = len(selected.summary["classes"])
+    model.metadata["test_accuracy"] = test["accuracy"]
+    metrics.log_metric("test_accuracy", test["accuracy"])
+    metrics.log_metric("test_images", test["n"])
+    write_json(Path(metrics.path), selected.summary)

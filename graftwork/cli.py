@@ -1,0 +1,136 @@
+"""The command `graftwork`. Whatever is slow to import is imported by the command that needs it."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graftwork import __version__
+from graftwork.errors import EXIT_CODE, UserError
+
+if TYPE_CHECKING:
+    from graftwork.config import Config
+
+app = typer.Typer(
+    name="graftwork",
+    help="Transfer learning from any saved Keras model, as Kubeflow pipelines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; may be repeated.")
+]
+
+
+def main() -> None:
+    """Run the command line; the user's mistakes end with exit code 2 and a message."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_CODE)
+    except KeyboardInterrupt:
+        print("interrupted; what has finished is kept, the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    config_file: Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")] = None,
+    data: Annotated[str | None, typer.Option(help="A folder per class, or a .csv, .jsonl or .parquet table.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="A .keras or .h5 file, or a keras.applications name.")] = None,
+    preprocessing: Annotated[str | None, typer.Option(help="What the base's pixels need, if it is not found.")] = None,
+    output: Annotated[str | None, typer.Option(help="Folder for model, report and metrics.")] = None,
+    set_: Sets = None,
+) -> None:
+    """Train, evaluate and select a classifier on this machine."""
+    from graftwork import config
+
+    options = {"data": data, "base_model": base_model, "preprocessing": preprocessing, "output": output}
+    overrides = {key: value for key, value in options.items() if value is not None}
+    overrides |= dict(config.parse_override(text) for text in set_ or [])
+    _run(config.load(config_file, overrides))
+
+
+@app.command()
+def demo(
+    output: Annotated[str, typer.Option(help="Folder for everything.")] = "graftwork-demo", set_: Sets = None
+) -> None:
+    """Run on embedded weights (EfficientNet-Lite0) and images (5,000 handwritten digits)."""
+    from graftwork import config
+    from graftwork.demo import CONFIG
+    from graftwork.demo.assets import materialize
+
+    digits, base = materialize(Path(output) / "source")
+    overrides: dict[str, Any] = {"data": str(digits), "base_model": str(base), "output": output}
+    overrides |= dict(config.parse_override(text) for text in set_ or [])
+    _run(config.validated(config.Config, config.merged(CONFIG, overrides), "the demo"))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A run's output folder, or its model folder.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object per image, with all probabilities.")] = False,
+) -> None:
+    """Print the label and its score for each image."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from graftwork.predict import predict as label
+
+    width = max(len(image) for image in images)
+    failed = {}
+    for prediction in label(model, images):
+        if prediction.error:
+            failed[prediction.image] = prediction.error
+        elif json_:
+            keys = ("image", "label", "score", "probabilities")
+            print(json.dumps({key: getattr(prediction, key) for key in keys}, ensure_ascii=False))
+        else:
+            print(f"{prediction.image:<{width}}  {prediction.score:.4f}  {prediction.label}")
+    if failed:
+        plural = "image" if len(failed) == 1 else "images"
+        raise UserError(f"{len(failed)} {plural} cannot be read", failed)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Transfer learning from any saved Keras model, as Kubeflow pipelines."""
+    if version:
+        print(f"graftwork {__version__}")
+        raise typer.Exit
+
+
+def _run(settings: "Config") -> None:
+    import warnings
+
+    from rich.console import Console
+
+    from graftwork import config, local
+    from graftwork.display import Display, show_results
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # KFP's remarks are for authors of pipelines
+        from graftwork.pipelines.transfer_learning import STEPS, transfer_learning
+    # Made now, while standard output is the terminal: the run redirects it.
+    console = Console(file=sys.stdout, highlight=False)
+    display = Display(console, list(STEPS))
+    try:
+        with display.running():
+            results = local.run(transfer_learning, config.as_parameters(settings), Path(settings.output), display)
+    except local.StepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    display.finish()
+    show_results(console, json.loads(results.metrics.read_text(encoding="utf-8")), results)
+
+
+if __name__ == "__main__":
+    main()

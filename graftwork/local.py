@@ -1,0 +1,187 @@
+"""Run a pipeline on this machine: every step in a process of its own, results cached, progress reported."""
+
+import contextlib
+import fcntl
+import io
+import logging
+import os
+import shutil
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graftwork import progress
+from graftwork.errors import UserError
+
+LOG = "run.log"
+_STEPS = ".pipeline"
+_ENVIRONMENT = {
+    progress.EVENTS_VARIABLE: "1",
+    # Steps are started as modules, which would put the current folder first on their path: in a clone of this
+    # project that is a `graftwork` without its steps.
+    "PYTHONSAFEPATH": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "PYTHONUNBUFFERED": "1",
+}
+
+Listener = Callable[[dict[str, Any]], None]
+"""Is called with every event of every step, see `progress`."""
+
+
+class StepError(Exception):
+    """A step ended in a way that is not the user's doing."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where a run's results lie."""
+
+    model: Path
+    report: Path
+    metrics: Path
+
+
+def run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Path, listener: Listener) -> Results:
+    """Run a pipeline whose outputs are model, metrics and report.
+
+    A step whose inputs have not changed since an earlier run into the same folder is not run again.
+
+    Args:
+        pipeline: A KFP pipeline.
+        parameters: Its parameters.
+        output: Folder for the results and for the steps' own outputs.
+        listener: Told what happens.
+
+    Returns:
+        Where the results are; they appear only when they are whole.
+
+    Raises:
+        UserError: A step says that something the user gave is wrong, or the folder cannot be used.
+        StepError: A step crashed or was killed.
+    """
+    with _locked(output), (output / LOG).open("w", encoding="utf-8") as log:
+        outputs = _run(pipeline, parameters, output, _Lines(log, listener))
+        results = Results(output / "model", output / "report.html", output / "metrics.json")
+        _publish(Path(outputs["model"].path), results.model)
+        _publish(Path(outputs["report"].path), results.report)
+        _publish(Path(outputs["metrics"].path), results.metrics)
+    return results
+
+
+def _run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Path, lines: "_Lines") -> dict[str, Any]:
+    from kfp import local
+
+    with warnings.catch_warnings(), _environment(), _root_logger(lines), contextlib.redirect_stdout(lines):
+        warnings.simplefilter("ignore")
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(output / _STEPS), enable_caching=True
+        )
+        try:
+            task = pipeline(**parameters)
+        except Exception as error:
+            if lines.error is not None:
+                raise UserError(*lines.error) from None
+            step = lines.step or "the pipeline"
+            reason = lines.crash or "\n".join(lines.last) or str(error)
+            raise StepError(f"{step} failed: {reason}\n  log  {output / LOG}") from error
+    return dict(task.outputs)
+
+
+class _Lines(io.TextIOBase):
+    """Takes everything a local run prints, line by line: to the log, and what is an event to the listener."""
+
+    def __init__(self, log: Any, listener: Listener) -> None:
+        super().__init__()
+        self.step: str | None = None
+        self.error: tuple[str] | None = None
+        self.crash: str | None = None
+        self.last: deque[str] = deque(maxlen=5)
+        self._log, self._listener, self._pending = log, listener, ""
+
+    def write(self, text: str) -> int:
+        self._pending += text
+        while "\n" in self._pending:
+            line, _, self._pending = self._pending.partition("\n")
+            self._take(line)
+        return len(text)
+
+    def _take(self, line: str) -> None:
+        self._log.write(line + "\n")
+        self._log.flush()
+        event = progress.parse(line)
+        if event is None:
+            if line.strip():
+                self.last.append(line.strip())
+            return
+        if event["event"] == "start":
+            self.step = event["step"]
+        elif event["event"] == "error":
+            self.error = (event["message"],)
+        elif event["event"] == "crash":
+            self.crash = event["message"]
+        self._listener(event)
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    before = dict(os.environ)
+    # What the user has set for TensorFlow's log stays.
+    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in before})
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _root_logger(lines: _Lines) -> Iterator[None]:
+    """KFP reports cached steps through the root logger; they belong into the log."""
+    root = logging.getLogger()
+    level, handler = root.level, logging.StreamHandler(lines)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+@contextlib.contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Make the folder, and keep others from running into it at the same time."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("w")
+    except OSError as error:
+        facts = {"output": output, "reason": error.strerror or error}
+        raise UserError("the output folder cannot be written", facts, next="pass another one: --output DIR") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            next = "wait for it, or pass another folder: --output DIR"
+            raise UserError("another run is writing to the output folder", {"output": output}, next) from None
+        yield
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Copy a step's output to where the user looks for it; it changes from the old to the new in one go."""
+    aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    if source.is_dir():
+        shutil.copytree(source, aside)
+        old = target.with_name(f".{target.name}.old-{os.getpid()}")
+        if target.exists():
+            target.rename(old)
+        aside.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        shutil.copyfile(source, aside)
+        aside.replace(target)

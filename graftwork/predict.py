@@ -1,0 +1,66 @@
+"""Label images with a model folder, through plain TensorFlow."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graftwork import storage
+from graftwork.errors import UserError
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one image; `error` says why it cannot, and then the rest is empty."""
+
+    image: str
+    label: str = ""
+    score: float = 0.0
+    probabilities: dict[str, float] | None = None
+    error: str = ""
+
+
+def predict(model: str, images: Sequence[str]) -> Iterator[Prediction]:
+    """Yield the label of each image, in order.
+
+    Args:
+        model: A model folder, or the output folder of a run.
+        images: Paths or gs:// URIs.
+
+    Raises:
+        UserError: The model folder is not one.
+    """
+    folder = Path(model)
+    if (folder / "model" / "saved_model.pb").is_file():
+        folder = folder / "model"
+    import tensorflow as tf
+
+    from graftwork import imaging
+    from graftwork.artifacts import model as model_artifact
+
+    opened = model_artifact.read(folder)
+    if opened.description["role"] != "classifier":
+        raise UserError("the model is a base without a head", {"model": model}, next="give a run's DIR/model")
+    classes = opened.description["classes"]
+    served = tf.saved_model.load(str(opened.path)).signatures["serving_default"]
+    for start in range(0, len(images), _BATCH):
+        batch: list[Prediction | bytes] = []
+        for image in images[start : start + _BATCH]:
+            try:
+                content = storage.read(image)
+                imaging.decode(content)  # one bad image would otherwise fail its whole batch
+                batch.append(content)
+            except OSError as error:
+                batch.append(Prediction(image, error=error.strerror or "not found"))
+            except tf.errors.InvalidArgumentError:
+                batch.append(Prediction(image, error=f"not an image; expected {', '.join(imaging.FORMATS)}"))
+        readable = [item for item in batch if isinstance(item, bytes)]
+        answers = iter(served(image_bytes=tf.constant(readable))["probabilities"].numpy() if readable else [])
+        for image, item in zip(images[start : start + _BATCH], batch, strict=True):
+            if isinstance(item, Prediction):
+                yield item
+                continue
+            probabilities = dict(zip(classes, map(float, next(answers)), strict=True))
+            label = max(probabilities, key=lambda name: probabilities[name])
+            yield Prediction(image, label, probabilities[label], probabilities)
