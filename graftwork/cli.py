@@ -1,7 +1,6 @@
 """The command `graftwork`. Whatever is slow to import is imported by the command that needs it."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,8 +65,10 @@ def demo(
     from graftwork import config
     from graftwork.demo import CONFIG
     from graftwork.demo.assets import materialize
+    from graftwork.quiet import without_native_log
 
-    digits, base = materialize(Path(output) / "source")
+    with without_native_log():
+        digits, base = materialize(Path(output) / "source")
     overrides: dict[str, Any] = {"data": str(digits), "base_model": str(base), "output": output}
     overrides |= dict(config.parse_override(text) for text in set_ or [])
     _run(config.validated(config.Config, config.merged(CONFIG, overrides), "the demo"))
@@ -80,12 +81,14 @@ def predict(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object per image, with all probabilities.")] = False,
 ) -> None:
     """Print the label and its score for each image."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from graftwork.predict import predict as label
+    from graftwork.quiet import without_native_log
 
     width = max(len(image) for image in images)
     failed = {}
-    for prediction in label(model, images):
+    with without_native_log():
+        predictions = list(label(model, images))
+    for prediction in predictions:
         if prediction.error:
             failed[prediction.image] = prediction.error
         elif json_:

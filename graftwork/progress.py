@@ -20,6 +20,7 @@ EVENTS_VARIABLE = "GRAFTWORK_EVENTS"
 MARKER = "::graftwork::"
 _EVENT_SECONDS = 0.25
 _LOG_SECONDS = 15.0
+_reported = -_LOG_SECONDS  # when progress was last reported, by the monotonic clock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,28 +60,31 @@ def note(text: str) -> None:
     _emit("note", text, text=text)
 
 
-def track(items: Iterable[T], total: int | None, what: str, weigh: Callable[[T], int] = lambda item: 1) -> Iterator[T]:
+def track(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
     """Yield the items and report how far along they are.
 
     Args:
         items: Anything iterable.
-        total: The sum of all weights, None if not known.
+        total: How many there are, None if not known.
         what: What is counted, as in "images".
-        weigh: How much one item counts; a batch counts its images.
     """
-    done, last = 0, time.monotonic()
-    pause = _EVENT_SECONDS if _events_wanted() else _LOG_SECONDS
-    for item in items:
+    done = 0
+    for done, item in enumerate(items, start=1):
         yield item
-        done += weigh(item)
-        if time.monotonic() - last >= pause:
-            last = time.monotonic()
-            report(done, total, what)
-    report(done, total, what)
+        report(done, total, what)
+    report(done, done, what)
 
 
 def report(done: int, total: int | None, what: str, detail: str = "") -> None:
-    """Report progress once: done of total (None if not known), and a detail such as the current loss."""
+    """Report progress: done of total (None if not known), and a detail such as the current loss.
+
+    May be called as often as you like; what is said is said at most a few times a second, and in a log far less often.
+    """
+    global _reported
+    now = time.monotonic()
+    if done != total and now - _reported < (_EVENT_SECONDS if _events_wanted() else _LOG_SECONDS):
+        return
+    _reported = now
     text = f"{what}: {done:,}" + (f" of {total:,}" if total else "") + (f"  {detail}" if detail else "")
     _emit("progress", text, done=done, total=total, what=what, detail=detail)
 

@@ -64,7 +64,7 @@ def curves(epochs: list[dict[str, float]]) -> str:
             values = [epoch[f"validation_{metric}"] for epoch in epochs]
             axes.plot(numbers, values, color=ACCENT, marker="o", ms=3, label="validation")
             axes.axvline(best["epoch"], color=SECOND, lw=1, ls=":", label="kept")
-            axes.set(xlabel="epoch", title=metric)
+            axes.set(xlabel="epoch", title=metric, xlim=(0.5, max(numbers[-1], 2) + 0.5))
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False)
         return _svg(figure)

@@ -54,7 +54,7 @@ def fine_tune(
     weights = _class_weights(data) if config.class_weight == "balanced" else None
     curve = fit(classifier, data, config, weights, seed)
     best = max(epoch["validation_accuracy"] for epoch in curve)
-    progress.note(f"{len(curve)} epochs, best validation accuracy {best:.4f}")
+    progress.note(f"best validation accuracy {best:.4f} of {len(curve)} epoch{'s' if len(curve) > 1 else ''}")
     described = {entry: value for entry, value in start.description.items() if entry not in ("schema", "versions")}
     training = {
         **described["training"],

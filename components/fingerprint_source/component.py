@@ -8,9 +8,10 @@ from graftwork.components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def fingerprint_source(  # type: ignore[valid-type]
-    data: str, base_model: str
-) -> NamedTuple("Fingerprints", [("data_fingerprint", str), ("base_model_fingerprint", str)]):
+def fingerprint_source(
+    data: str,
+    base_model: str,
+) -> NamedTuple("Prints", [("data_fingerprint", str), ("base_model_fingerprint", str)]):  # type: ignore[valid-type]
     """Look what the data and the base model hold now; whatever depends on what has not changed need not run again.
 
     Args:
