@@ -229,7 +229,7 @@ def _in_plain_words(kind: type[Settings], error: ValidationError, where: str) ->
     suggestions = []
     for problem in error.errors():
         # Pydantic appends the tried member of a union to the location; those are not keys.
-        key = ".".join(str(part) for part in problem["loc"] if _is_key(part))
+        key = ".".join(str(part) for part in problem["loc"] if _is_key(part)) or "settings"
         if problem["type"] == "extra_forbidden":
             facts[key] = "unknown key"
             nearest = _nearest(key, known)
@@ -240,9 +240,11 @@ def _in_plain_words(kind: type[Settings], error: ValidationError, where: str) ->
             suggestions.append(f"give it in the configuration, or as  --{key.replace('_', '-')} ...")
         else:
             message = problem["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
             given = problem["input"]
             shown = "" if isinstance(given, dict) else f"{given!r}: "
-            facts[key or "settings"] = shown + message[:1].lower() + message[1:]
+            # Of a union, each member says why it does not fit.
+            facts[key] = f"{facts[key]}, or {message}" if key in facts else shown + message
     plural = "settings are" if len(facts) > 1 else "setting is"
     return UserError(f"{len(facts)} {plural} wrong in {where}", facts, next=suggestions or None)
 

@@ -72,7 +72,8 @@ def track(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
     for done, item in enumerate(items, start=1):
         yield item
         report(done, total, what)
-    report(done, done, what)
+    if done != total:
+        report(done, done, what)
 
 
 def report(done: int, total: int | None, what: str, detail: str = "") -> None:
