@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graftwork import progress
 from graftwork.artifacts.folder import written_whole
 
 CLASSES = tuple("0123456789")
@@ -34,7 +33,7 @@ def write(folder: Path) -> None:
     pixels, labels = mnist_data()  # float64 (5000, 784) in [0, 255]; int (5000,)
     images = pixels.astype(np.uint8).reshape(-1, _SIDE, _SIDE)
     with written_whole(folder) as aside:
-        for digit in progress.track(CLASSES, COUNT, "digits", weigh=lambda digit: PER_CLASS):
+        for digit in CLASSES:
             (aside / digit).mkdir()
             for name, image in zip(_names(), images[labels == int(digit)], strict=True):
                 Image.fromarray(image).save(aside / digit / name)
