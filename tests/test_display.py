@@ -1,0 +1,71 @@
+"""What a person sees of a local run."""
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from graftwork.display import Display, show_results
+from graftwork.local import Results
+
+STEPS = ["look", "load", "train", "judge"]
+
+
+def shown(events: list[dict[str, object]], terminal: bool = False) -> str:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=100, highlight=False, no_color=True)
+    display = Display(console, STEPS)
+    with display.running():
+        for event in events:
+            display(event)
+    display.finish()
+    return file.getvalue()
+
+
+def ran(step: str) -> list[dict[str, object]]:
+    return [{"event": "start", "step": step}, {"event": "end", "step": step, "seconds": 1.25, "peak_mib": 512.0}]
+
+
+def test_steps_that_ran_show_their_time_and_the_others_that_they_were_cached() -> None:
+    lines = shown([*ran("look"), *ran("judge")]).splitlines()
+    assert [line.split()[:2] for line in lines] == [["✓", "look"], ["=", "load"], ["=", "train"], ["✓", "judge"]]
+    assert "1.2 s" in lines[0]
+    assert "0.5 GiB" in lines[0]
+    assert lines[1].endswith("cached")
+
+
+def test_everything_cached_but_the_first() -> None:
+    assert [line.split()[0] for line in shown(ran("look")).splitlines()] == ["✓", "=", "=", "="]
+
+
+def test_a_failed_step_is_marked() -> None:
+    lines = shown([*ran("look"), {"event": "start", "step": "load"}, {"event": "error", "message": "no"}]).splitlines()
+    assert lines[1].split()[:2] == ["✗", "load"]
+
+
+def test_without_a_terminal_there_are_no_control_characters_and_no_bars() -> None:
+    progress = {"event": "progress", "done": 5, "total": 10, "what": "images", "detail": ""}
+    text = shown([{"event": "start", "step": "look"}, progress, {"event": "note", "text": "[red]found[/red]"}])
+    assert "\x1b" not in text
+    assert "5 of 10" not in text
+    assert "[red]found[/red]" in text  # shown as it is, not as markup
+
+
+def test_the_results_name_the_selected_candidate_and_where_everything_is() -> None:
+    def numbers(validation: float, test: float) -> dict[str, dict[str, object]]:
+        interval = [test - 0.01, test + 0.01]
+        return {"validation": {"accuracy": validation}, "test": {"accuracy": test, "accuracy_interval": interval}}
+
+    summary = {
+        "selected": "fine-tuned",
+        "reason": "validation accuracy 0.9800 against 0.9000 of head",
+        "candidates": {"head": numbers(0.9, 0.91), "fine-tuned": numbers(0.98, 0.97)},
+    }
+    file = io.StringIO()
+    results = Results(Path("out/model"), Path("out/report.html"), Path("out/metrics.json"))
+    show_results(Console(file=file, width=100), summary, results)
+    text = file.getvalue()
+    (chosen,) = [line for line in text.splitlines() if "selected" in line and "fine-tuned" in line]
+    assert chosen.split() == ["fine-tuned", "0.9800", "0.9700", "0.9600", "to", "0.9800", "selected"]
+    for part in (summary["reason"], "out/model", "out/report.html", "out/metrics.json"):
+        assert str(part) in text
