@@ -10,10 +10,11 @@ from scipy.optimize import check_grad
 from sklearn.linear_model import LogisticRegression
 
 from graftwork.artifacts import features, model
+from graftwork.balance import class_weights
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.train_head import linear
-from graftwork.components.train_head.train import as_keras, class_weights, score, train_head, try_heads
+from graftwork.components.train_head.train import as_keras, score, train_head, try_heads
 from graftwork.config import HeadConfig
 from graftwork.errors import UserError
 
@@ -127,7 +128,7 @@ def test_class_weights_help_a_rare_class(tmp_path: Path) -> None:
 @settings(max_examples=50)
 def test_class_weights_make_all_classes_count_the_same(counts: list[int]) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
-    weights = class_weights(labels, len(counts))
+    weights = class_weights(np.array(counts))
     mass = [weights[labels[labels == label]].sum() for label in range(len(counts))]
     np.testing.assert_allclose(mass, mass[0])
     assert weights[labels].mean() == pytest.approx(1.0)

@@ -10,6 +10,7 @@ from graftwork import progress
 from graftwork.artifacts import images, model
 from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model import BACKBONE
+from graftwork.balance import class_weights
 from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
 from graftwork.components.fine_tune.training import fit
 from graftwork.config import FineTuneConfig
@@ -51,7 +52,8 @@ def fine_tune(
     backbone = classifier.get_layer(BACKBONE)
     layers = unfreeze_last(backbone, config.layers)
     progress.note(f"training the last {layers} of {len(trainable_layers(backbone))} layers of the base, and the head")
-    weights = _class_weights(data) if config.class_weight == "balanced" else None
+    counts = np.array(list(data.counts["train"].values()))
+    weights = dict(enumerate(class_weights(counts))) if config.class_weight == "balanced" else None
     curve = fit(classifier, data, config, weights, seed)
     best = max(epoch["validation_accuracy"] for epoch in curve)
     progress.note(f"best validation accuracy {best:.4f} of {len(curve)} epoch{'s' if len(curve) > 1 else ''}")
@@ -69,9 +71,3 @@ def fine_tune(
     }
     description = {**described, "candidate": CANDIDATE, "training": training}
     return model.write(path, classifier, "classifier", description)
-
-
-def _class_weights(data: images.Images) -> dict[int, float]:
-    """Return how much an image of each class counts so that all classes count the same; 1 on average."""
-    counts = list(data.counts["train"].values())
-    return {label: sum(counts) / (len(counts) * count) for label, count in enumerate(counts)}

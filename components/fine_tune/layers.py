@@ -4,6 +4,7 @@ from typing import Literal
 
 import keras
 
+from graftwork.artifacts.model import leaf_layers
 from graftwork.errors import UserError
 
 _NEVER_TRAINED = (keras.layers.BatchNormalization, keras.layers.Normalization)
@@ -15,7 +16,7 @@ def trainable_layers(backbone: keras.Model) -> list[keras.Layer]:
     Layers of models inside it count one by one. Batch normalisation does not count: with its statistics taken from few
     new images a trained base forgets what it knows, so it stays in inference mode.
     """
-    return [layer for layer in _leaves(backbone) if layer.weights and not isinstance(layer, _NEVER_TRAINED)]
+    return [layer for layer in leaf_layers(backbone) if layer.weights and not isinstance(layer, _NEVER_TRAINED)]
 
 
 def unfreeze_last(backbone: keras.Model, layers: int | Literal["all"] | None) -> int:
@@ -43,13 +44,6 @@ def unfreeze_last(backbone: keras.Model, layers: int | Literal["all"] | None) ->
         )
     backbone.trainable = True  # for the models inside; Keras freezes what lies in a frozen model
     chosen = {id(layer) for layer in candidates[len(candidates) - count :]}
-    for layer in _leaves(backbone):
+    for layer in leaf_layers(backbone):
         layer.trainable = id(layer) in chosen
     return count
-
-
-def _leaves(model: keras.Model) -> list[keras.Layer]:
-    leaves = []
-    for layer in model.layers:
-        leaves += _leaves(layer) if isinstance(layer, keras.Model) else [layer]
-    return leaves

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import keras
 
+from graftwork.artifacts.model import leaf_layers
 from graftwork.components.load_base_model.cut import calls
-from graftwork.components.load_base_model.open import OpenedModel, leaf_layers
+from graftwork.components.load_base_model.open import OpenedModel
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
 from graftwork.errors import UserError
 

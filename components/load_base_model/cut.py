@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from graftwork.components.load_base_model.open import OpenedModel, leaf_layers
+from graftwork.artifacts.model import leaf_layers
+from graftwork.components.load_base_model.open import OpenedModel
 from graftwork.errors import UserError
 
 AUTO, PENULTIMATE = "auto", "penultimate"

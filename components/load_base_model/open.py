@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import keras
 
+from graftwork.artifacts.model import leaf_layers
 from graftwork.errors import UserError
 
 EXPECTED = "a .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model"
@@ -114,14 +115,6 @@ def open_application(name: str, input_size: int | None) -> OpenedModel:
 def application_names() -> list[str]:
     """Return the names of the models in keras.applications."""
     return [name for name, value in vars(keras.applications).items() if name[0].isupper() and callable(value)]
-
-
-def leaf_layers(model: keras.Model) -> list[keras.Layer]:
-    """Return a model's layers, those of the models inside it instead of the inner models themselves."""
-    layers = []
-    for layer in model.layers:
-        layers += leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return layers
 
 
 def _is_keras_archive(path: Path) -> bool:

@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from graftwork import progress
 from graftwork.artifacts import features, model
 from graftwork.artifacts.model import HEAD
+from graftwork.balance import class_weights
 from graftwork.components.train_head.linear import regularization_path, standardization
 from graftwork.components.train_head.mlp import train_mlp
 from graftwork.config import HeadConfig
@@ -95,7 +96,8 @@ def try_heads(cached: features.Features, config: HeadConfig, seed: int) -> list[
     """Train every head the configuration asks for, the simpler first."""
     train, validation = cached.splits["train"], cached.splits["validation"]
     classes = len(cached.classes)
-    weights = class_weights(train.labels, classes) if config.class_weight == "balanced" else np.ones(classes)
+    balanced = class_weights(np.bincount(train.labels, minlength=classes))
+    weights = balanced if config.class_weight == "balanced" else np.ones(classes)
     scale = standardization(train)
     trials: list[Trial] = []
 
@@ -125,20 +127,6 @@ def score(split: features.Split, layers: list[tuple[np.ndarray, np.ndarray]]) ->
         right += int((rows.argmax(axis=1) == labels).sum())
         loss += float((logsumexp(rows, axis=1) - rows[np.arange(len(labels)), labels]).sum())
     return {"accuracy": right / len(split), "loss": loss / len(split)}
-
-
-def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return how much an image of each class counts so that all classes count the same; 1 on average.
-
-    Args:
-        labels: integers (n,) in [0, classes).
-        classes: k, how many.
-
-    Returns:
-        float (k,), n / (k * images of the class); King and Zeng, Logistic Regression in Rare Events Data, 2001.
-    """
-    counts = np.bincount(labels, minlength=classes)
-    return len(labels) / (classes * np.maximum(counts, 1))
 
 
 def as_keras(layers: list[tuple[np.ndarray, np.ndarray]]) -> keras.Model:

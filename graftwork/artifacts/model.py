@@ -82,6 +82,14 @@ def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(pixels, head(backbone(pixels)), name="classifier")
 
 
+def leaf_layers(model: keras.Model) -> list[keras.Layer]:
+    """Return a model's layers, those of the models inside it instead of the inner models themselves."""
+    layers = []
+    for layer in model.layers:
+        layers += leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
+
+
 def write(path: str | os.PathLike[str], model: keras.Model, role: Role, description: Mapping[str, Any]) -> ModelFolder:
     """Write a model artifact.
 
