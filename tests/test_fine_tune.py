@@ -56,7 +56,7 @@ def test_only_the_last_layers_change(
 
 
 def test_fine_tuning_learns_and_keeps_its_best_epoch(prepared: Path, head: Path, tmp_path: Path) -> None:
-    config = FineTuneConfig(layers="all", epochs=6, learning_rate=3e-3)
+    config = FineTuneConfig(layers="all", epochs=10, patience=10, learning_rate=1e-3)
     tuned = fine_tune(prepared, head, tmp_path / "tuned", config, seed=1)
     curve = tuned.description["training"]["fine_tune"]["curve"]
     best = max(curve, key=lambda epoch: (epoch["validation_accuracy"], -epoch["validation_loss"]))

@@ -158,7 +158,7 @@ def test_a_saved_file_becomes_a_base_with_its_weights(tmp_path: Path, suffix: st
     model.save(file)
     base = load_base_model(str(file), tmp_path / "base", preprocessing="none")
     image = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
-    expected = keras.Model(model.inputs, model.get_layer("join").output)(image)
+    expected = keras.Model(model.inputs[0], model.get_layer("join").output)(image)
     np.testing.assert_allclose(base.keras_model()(image), np.mean(expected, axis=(1, 2)), rtol=1e-5)
     assert base.description["base"]["uri"] == str(file)
     assert len(base.description["base"]["sha256"]) == 64
