@@ -103,7 +103,7 @@ def show_results(console: Console, summary: dict[str, Any], results: Results) ->
         )
     console.print()
     console.print(table)
-    console.print(Text(f"selected for its {summary['reason']}" if len(summary["candidates"]) > 1 else "", style="dim"))
+    console.print(Text(f"{summary['selected']} is selected: {summary['reason']}", style="dim"), soft_wrap=True)
     console.print()
     for label, path in (("model", results.model), ("report", results.report), ("metrics", results.metrics)):
         console.print(Text.assemble((f"{label:<8}", "dim"), str(path)), soft_wrap=True)

@@ -30,4 +30,4 @@ def select(candidates: Mapping[str, Mapping[str, float]]) -> tuple[str, str]:
     if candidates[best]["loss"] < candidates[runner_up]["loss"]:
         losses = f"{candidates[best]['loss']:.4f} against {candidates[runner_up]['loss']:.4f}"
         return best, f"the same validation accuracy as {runner_up}, lower loss: {losses}"
-    return best, f"no better on validation: {runner_up}"
+    return best, f"{runner_up} is no better on validation"

@@ -98,7 +98,7 @@ class TestSelection:
 
     def test_of_equals_the_first_which_is_the_simpler(self) -> None:
         equal = {"accuracy": 0.5, "loss": 1.0}
-        assert select({"head": equal, "fine-tuned": dict(equal)}) == ("head", "no better on validation: fine-tuned")
+        assert select({"head": equal, "fine-tuned": dict(equal)}) == ("head", "fine-tuned is no better on validation")
 
     def test_equal_accuracy_is_decided_by_loss(self) -> None:
         name, reason = select({"head": {"accuracy": 0.5, "loss": 1.0}, "fine-tuned": {"accuracy": 0.5, "loss": 0.9}})

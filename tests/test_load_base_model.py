@@ -84,6 +84,22 @@ class TestCut:
         base, name = cut(opened(network(layers.Flatten(), layers.Dense(4))), "stem")
         assert (name, base.output_shape) == ("stem", (None, 8, 8, 8))
 
+    def test_a_layer_of_a_model_inside_by_name(self) -> None:
+        inner = network()
+        inner.name = "inner"
+        model = keras.Sequential([keras.Input((16, 16, 3)), inner, layers.Flatten(), layers.Dense(4)])
+        base, name = cut(opened(model), "block")
+        assert (name, base.output_shape) == ("block", (None, 8, 8, 8))
+        image = np.random.default_rng(0).uniform(0, 1, (1, 16, 16, 3)).astype(np.float32)
+        expected = keras.Model(inner.inputs[0], inner.get_layer("block").output)(image)
+        np.testing.assert_allclose(base(image), expected, atol=1e-6)
+
+    @pytest.mark.parametrize(("feature_layer", "expected"), [("auto", "join"), ("penultimate", "fc")])
+    def test_a_whole_classifier_inside_another_model(self, feature_layer: str, expected: str) -> None:
+        inner = network(layers.GlobalAveragePooling2D(), layers.Dense(7, name="fc"), layers.Dense(4, name="classes"))
+        model = keras.Sequential([keras.Input((16, 16, 3)), layers.Rescaling(1 / 255), inner])
+        assert cut(opened(model), feature_layer)[1] == expected
+
     def test_an_unknown_layer_names_the_nearest(self) -> None:
         with pytest.raises(UserError, match=r"no layer named 'joint'[\s\S]*did you mean join"):
             cut(opened(network()), "joint")

@@ -43,22 +43,7 @@ def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
     Raises:
         UserError: There is no such layer, or the model's input is no image.
     """
-    whole = keras.Model(opened.model.inputs, opened.model.outputs)  # a Sequential becomes functional
-    nodes = calls(whole)
-    if feature_layer == AUTO:
-        node = _last_spatial(whole, nodes) or _penultimate(opened, nodes)
-    elif feature_layer == PENULTIMATE:
-        node = _penultimate(opened, nodes)
-    else:
-        node = _named(opened, nodes, feature_layer)
-    if len(node.outputs) != 1 or len(node.outputs[0].shape) not in (2, 3, 4):
-        shapes = ", ".join(str(output.shape) for output in node.outputs)
-        raise UserError(
-            "the feature layer's output is neither a feature map nor a flat feature",
-            {"model": opened.summary, "layer": node.layer.name, "output": shapes},
-            next="pass another feature_layer",
-        )
-    return keras.Model(whole.inputs, node.outputs[0], name="base"), str(node.layer.name)
+    return _cut(opened.model, opened, feature_layer)
 
 
 def require_image_input(opened: OpenedModel) -> None:
@@ -82,6 +67,35 @@ def calls(model: keras.Model) -> list[Node]:
         for depth in sorted(by_depth, reverse=True)
         for node in by_depth[depth]
     ]
+
+
+def _cut(model: keras.Model, opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
+    whole = keras.Model(model.inputs, model.outputs)  # a Sequential becomes functional
+    nodes = calls(whole)
+    if feature_layer == AUTO:
+        node = _last_spatial(whole, nodes) or _penultimate(opened, nodes)
+    elif feature_layer == PENULTIMATE:
+        node = _penultimate(opened, nodes)
+    else:
+        node = _named(opened, nodes, feature_layer)
+    if isinstance(node.layer, keras.Model) and _is_inside(node, feature_layer):
+        inner, name = _cut(node.layer, opened, feature_layer)
+        return keras.Model(whole.inputs, inner(node.inputs[0]), name="base"), name
+    if len(node.outputs) != 1 or len(node.outputs[0].shape) not in (2, 3, 4):
+        shapes = ", ".join(str(output.shape) for output in node.outputs)
+        raise UserError(
+            "the feature layer's output is neither a feature map nor a flat feature",
+            {"model": opened.summary, "layer": node.layer.name, "output": shapes},
+            next="pass another feature_layer",
+        )
+    return keras.Model(whole.inputs, node.outputs[0], name="base"), str(node.layer.name)
+
+
+def _is_inside(node: Node, feature_layer: str) -> bool:
+    """Return whether the place to cut lies inside the model that a node calls, not behind it."""
+    if feature_layer in (AUTO, PENULTIMATE):
+        return len(node.outputs[0].shape) != 4  # its own classifier is inside it
+    return bool(node.layer.name != feature_layer)
 
 
 def _last_spatial(model: keras.Model, nodes: list[Node]) -> Node | None:
@@ -120,7 +134,10 @@ def _bottlenecks(nodes: list[Node], outputs: set[int]) -> set[int]:
 
 
 def _penultimate(opened: OpenedModel, nodes: list[Node]) -> Node:
+    """Return the call whose output goes into the last call with weights; that call itself if it is a whole model."""
     classifier = next((node for node in reversed(nodes) if _has_weights(node.layer)), None)
+    if classifier is not None and isinstance(classifier.layer, keras.Model):
+        return classifier
     if classifier is not None:
         for node in nodes:
             if node.inputs and node.outputs[0] is classifier.inputs[0]:
@@ -136,7 +153,10 @@ def _named(opened: OpenedModel, nodes: list[Node], name: str) -> Node:
     for node in reversed(nodes):
         if node.layer.name == name:
             return node
-    names = [node.layer.name for node in nodes]
+    for node in reversed(nodes):
+        if isinstance(node.layer, keras.Model) and name in {layer.name for layer in leaf_layers(node.layer)}:
+            return node
+    names = [layer.name for node in nodes for layer in (node.layer, *_leaves(node.layer))]
     close = difflib.get_close_matches(name, names, n=3)
     raise UserError(
         f"the base model has no layer named {name!r}",
