@@ -65,7 +65,7 @@ def test_the_results_name_the_selected_candidate_and_where_everything_is() -> No
     results = Results(Path("out/model"), Path("out/report.html"), Path("out/metrics.json"))
     show_results(Console(file=file, width=100), summary, results)
     text = file.getvalue()
-    (chosen,) = [line for line in text.splitlines() if "selected" in line and "fine-tuned" in line]
+    (chosen,) = [line for line in text.splitlines() if line.rstrip().endswith("selected")]
     assert chosen.split() == ["fine-tuned", "0.9800", "0.9700", "0.9600", "to", "0.9800", "selected"]
     for part in (summary["reason"], "out/model", "out/report.html", "out/metrics.json"):
         assert str(part) in text
