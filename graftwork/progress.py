@@ -9,7 +9,6 @@ import json
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -44,7 +43,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 _emit("error", f"error: {error}", message=str(error))
                 raise SystemExit(EXIT_CODE) from None
             except Exception as error:
-                _emit("crash", traceback.format_exc(), message=f"{type(error).__name__}: {error}")
+                _emit("crash", f"{name}: failed", message=f"{type(error).__name__}: {error}")
                 raise
             seconds, peak = time.monotonic() - started, peak_memory_mib()
             _emit("end", f"{name}: {seconds:.1f} s, {peak:.0f} MiB at most", step=name, seconds=seconds, peak_mib=peak)
