@@ -239,7 +239,14 @@ def test_an_interrupted_run_leaves_no_step_behind_and_nothing_half_written(tmp_p
         "cli.main()"
     )
     command = [sys.executable, "-P", "-c", code, str(Path(__file__).parent), str(tmp_path / "out"), str(mark)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell starts what it runs in the background deaf to Ctrl-C, tests too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     wait_for(lambda: mark.exists() and mark.read_text() != "")
     os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the whole group in the foreground
     _, said = process.communicate(timeout=30)
