@@ -1,18 +1,22 @@
-"""The report's pictures, as SVG text."""
+"""The report's pictures, as SVG text whose colours are those of the page, light or dark."""
 
 import io
+import warnings
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-INK, ACCENT, SECOND, FAINT = "#44506a", "#2f6fde", "#e08a2e", "#c9d1e0"
+INK, ACCENT, SECOND, FAINT = "#44506a", "#2f6fde", "#d97a1e", "#c9d1e0"
+_PAGE_COLOURS = {INK: "var(--soft)", ACCENT: "var(--accent)", SECOND: "var(--second)", FAINT: "var(--faint)"}
 _STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": INK,
+    "text.parse_math": False,  # a class may be named $x$
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.spines.top": False,
@@ -22,32 +26,47 @@ _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "graftwork",
 }
-_MOST_NUMBERED = 15
-_MOST_NAMED = 40
+_MOST_NUMBERED = 25
+_MOST_NAMED = 60
+_LONGEST_NAME = 18
+
+
+def is_wide(classes: list[str]) -> bool:
+    """Say whether a confusion matrix of these classes needs the width of the page."""
+    return len(classes) > 10 or (len(classes) > 5 and max(map(len, classes)) > 10)
 
 
 def confusion(matrix: list[list[int]], classes: list[str]) -> str:
-    """Draw a confusion matrix: rows are true classes, shades are shares of the row, numbers are images."""
+    """Draw a confusion matrix: rows are true classes, numbers are images.
+
+    Right answers have one colour, wrong ones another. Its depth is the square root of the share of the row, so that a
+    confusion of one in a hundred can be seen.
+    """
     counts = np.asarray(matrix)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    depth = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     count = len(classes)
-    side = min(8.0, 2.4 + 0.42 * count)
+    side = min(10.0, 3.2 + 0.26 * count) if is_wide(classes) else 4.4
+    shades = np.empty((count, count, 4))
+    shades[..., :3] = np.where(np.eye(count, dtype=bool)[..., None], to_rgb(ACCENT), to_rgb(SECOND))
+    shades[..., 3] = np.where(counts > 0, 0.08 + 0.92 * depth, 0.0)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(side, side), layout="constrained")
         axes = figure.subplots()
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(shades, interpolation="none")
+        axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+        axes.grid(which="minor", color=FAINT, lw=0.5 if count <= _MOST_NUMBERED else 0.2)
         if count <= _MOST_NUMBERED:
-            for row, column in np.ndindex(count, count):
-                if counts[row, column]:
-                    colour = "white" if shares[row, column] > 0.55 else INK
-                    axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour)
+            for row, column in np.argwhere(counts):
+                colour = "white" if depth[row, column] > 0.6 else INK
+                axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, size=8)
         if count <= _MOST_NAMED:
-            names = [name if len(name) <= 18 else f"{name[:17]}…" for name in classes]
-            crowded = max(map(len, names)) > 3
-            axes.set_xticks(range(count), names, rotation=90 if crowded else 0)
-            axes.set_yticks(range(count), names)
+            names = [_shortened(name) for name in classes]
+            size = 9 if count <= _MOST_NUMBERED else 7
+            axes.set_xticks(range(count), names, rotation=90 if max(map(len, names)) > 3 else 0, size=size)
+            axes.set_yticks(range(count), names, size=size)
         axes.set(xlabel="predicted", ylabel="true")
-        axes.tick_params(length=0)
+        axes.tick_params(which="both", length=0)
         axes.spines[:].set_visible(False)
         return _svg(figure)
 
@@ -84,8 +103,17 @@ def reliability(bins: list[dict[str, Any]]) -> str:
         return _svg(figure)
 
 
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
 def _svg(figure: Figure) -> str:
     file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        # The text stays text and is drawn with the reader's fonts; what is missing in matplotlib's does not matter.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
+    for colour, variable in _PAGE_COLOURS.items():
+        text = text.replace(colour, variable)
     return text[text.index("<svg") :]

@@ -2,9 +2,8 @@
 
 import heapq
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import tensorflow as tf
 from graftwork import progress
 from graftwork.artifacts import evaluation, images, model
 from graftwork.artifacts.folder import write_json, written_whole
-from graftwork.components.evaluate.metrics import metrics
+from graftwork.components.evaluate.metrics import Answers, answers, joined, metrics
 from graftwork.errors import UserError
 
 _BATCH = 64
@@ -82,13 +81,11 @@ def evaluate(
             served = tf.saved_model.load(str(folder.path)).signatures["serving_default"]
             candidates[name] = {}
             for split in evaluation.SPLITS:
-                worst = _answer(served, data, split, name, target, counter)
-                mistakes[name] = worst  # of the last split, which is test
-                arrays = {
-                    array: np.load(evaluation.array_file(target, name, split, array), mmap_mode="r")
-                    for array in ("labels", "probabilities")
-                }
-                candidates[name][split] = metrics(arrays["labels"], arrays["probabilities"], data.classes, seed)
+                given = _Given(served, data, split, counter)
+                shape = (data.size(split), len(data.classes))
+                evaluation.write_predictions(target, name, split, shape, given.batches())
+                candidates[name][split] = metrics(joined(given.answers), data.classes, seed)
+                mistakes[name] = given.mistakes()  # of the last split, which is test
         description = {
             "schema": evaluation.SCHEMA,
             "classes": data.classes,
@@ -109,38 +106,39 @@ class _Counter:
         progress.report(self.done, self.total, "images")
 
 
-def _answer(served: Any, data: images.Images, split: str, name: str, folder: Path, counter: _Counter) -> list[Mistake]:
-    """Write labels, probabilities and keys of one split; return the worst mistakes, worst first."""
-    size, classes = data.size(split), data.classes
-    shapes: Mapping[str, tuple[tuple[int, ...], Any]] = {
-        "labels": ((size,), np.int32),
-        "probabilities": ((size, len(classes)), np.float32),
-        "keys": ((size,), "S64"),
-    }
-    arrays = {
-        array: np.lib.format.open_memmap(
-            evaluation.array_file(folder, name, split, array), mode="w+", shape=shape, dtype=dtype
-        )
-        for array, (shape, dtype) in shapes.items()
-    }
-    worst: list[tuple[float, int, Mistake]] = []
-    start = 0
-    for batch in data.dataset(split).batch(_BATCH).prefetch(1):
-        probabilities = served(image_bytes=batch["encoded"])["probabilities"].numpy()
-        labels = batch["label"].numpy()
-        rows = slice(start, start + len(labels))
-        arrays["labels"][rows], arrays["keys"][rows] = labels, batch["key"].numpy()
-        arrays["probabilities"][rows] = probabilities
-        best = probabilities.argmax(axis=1)
-        for row in np.flatnonzero(best != labels):
-            score = float(probabilities[row, best[row]])
-            source, encoded = batch["source"][row].numpy().decode(), batch["encoded"][row].numpy()
-            mistake = Mistake(score, classes[best[row]], classes[labels[row]], source, encoded)
-            heapq.heappush(worst, (score, start + int(row), mistake))
-            if len(worst) > _MISTAKES:
-                heapq.heappop(worst)
-        start += len(labels)
-        counter.add(len(labels))
-    for array in arrays.values():
-        array.flush()
-    return [mistake for _, _, mistake in sorted(worst, reverse=True)]
+class _Given:
+    """Asks a served model about the images of a split; keeps a few numbers of each, and the worst mistakes."""
+
+    def __init__(self, served: Any, data: images.Images, split: str, counter: _Counter) -> None:
+        self.answers: list[Answers] = []
+        self._served, self._data, self._split, self._counter = served, data, split, counter
+        self._worst: list[tuple[float, int, Mistake]] = []
+        self._asked = 0
+
+    def batches(self) -> Iterator[evaluation.Batch]:
+        """Yield labels, probabilities and keys, batch by batch."""
+        for batch in self._data.dataset(self._split).batch(_BATCH).prefetch(1):
+            labels = batch["label"].numpy()
+            # A model whose training diverged says NaN. It has to lose, not to break the run: its probabilities are 0.
+            probabilities = np.nan_to_num(self._served(image_bytes=batch["encoded"])["probabilities"].numpy())
+            given = answers(labels, probabilities)
+            self.answers.append(given)
+            for row in np.flatnonzero(given.rank):
+                self._keep(int(row), given, batch)
+            self._asked += len(labels)
+            self._counter.add(len(labels))
+            yield labels, probabilities, batch["key"].numpy()
+
+    def mistakes(self) -> list[Mistake]:
+        """Return the worst mistakes, worst first."""
+        return [mistake for _, _, mistake in sorted(self._worst, reverse=True)]
+
+    def _keep(self, row: int, given: Answers, batch: dict[str, tf.Tensor]) -> None:
+        score, classes = float(given.confidence[row]), self._data.classes
+        if len(self._worst) == _MISTAKES and score <= self._worst[0][0]:
+            return
+        source, encoded = batch["source"][row].numpy().decode(), batch["encoded"][row].numpy()
+        predicted, label = classes[given.predicted[row]], classes[given.labels[row]]
+        heapq.heappush(self._worst, (score, self._asked + row, Mistake(score, predicted, label, source, encoded)))
+        if len(self._worst) > _MISTAKES:
+            heapq.heappop(self._worst)

@@ -11,6 +11,9 @@ from graftwork.components.evaluate.report import render
 from graftwork.progress import note, step
 from graftwork.selection import select
 
+_MOST_SHOWN = 200
+"""Classes in the matrix that KFP shows: it goes into its metadata store, whose messages hold no more than 4 MiB."""
+
 
 @step("evaluate")
 def run(
@@ -43,7 +46,8 @@ def run(
         metrics.log_metric(name, value)
     write_json(Path(metrics.path), results)
     classes = evaluated.evaluation.classes
-    classification_metrics.log_confusion_matrix(classes, test["confusion"])
+    if len(classes) <= _MOST_SHOWN:
+        classification_metrics.log_confusion_matrix(classes, test["confusion"])
     # KFP keeps the matrix as metadata alone; a file makes its local cache believe in the artifact.
     write_json(Path(classification_metrics.path), {"classes": classes, "confusion": test["confusion"]})
     chosen = head if model_artifact.read(head.path).description["candidate"] == selected else fine_tuned

@@ -1,5 +1,6 @@
 """Copy the candidate that is better on validation, with what is known about it written inside."""
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ def select_model(
     evaluated = evaluation.read(evaluation_path)
     folders = {folder.description["candidate"]: folder for folder in map(model.read, (head_path, fine_tuned_path))}
     trained = {name: folder.description["training"] for name, folder in folders.items()}
-    if trained != evaluated.training:
+    # Compared as text: training that diverged holds NaN, which is not equal to itself.
+    if json.dumps(trained, sort_keys=True) != json.dumps(evaluated.training, sort_keys=True):
         facts = {"evaluated": ", ".join(evaluated.candidates), "given": ", ".join(folders)}
         raise UserError("the evaluation is not of these models", facts, next="evaluate them again")
     name, reason = select({name: splits["validation"] for name, splits in evaluated.candidates.items()})
@@ -54,8 +56,14 @@ def select_model(
     }
     with written_whole(path) as folder:
         shutil.copytree(folders[name].path, folder, dirs_exist_ok=True)
+        found = {split: _headline(metrics) for split, metrics in evaluated.candidates[name].items()}
         selection = {"selected": name, "reason": reason}
-        described = {**folders[name].description, "selection": selection, "metrics": evaluated.candidates[name]}
+        described = {**folders[name].description, "selection": selection, "metrics": found}
         write_json(folder / model.DESCRIPTION, described)
     progress.note(f"{name}: {reason}")
     return Selected(model.read(path), summary)
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics that are one number or an interval; tables over all classes stay in metrics.json."""
+    return {name: value for name, value in metrics.items() if name not in ("per_class", "confusion", "calibration")}

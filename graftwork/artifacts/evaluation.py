@@ -7,6 +7,8 @@ evaluation.json                        the metrics of each candidate on validati
 """
 
 import os
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,11 @@ from graftwork.artifacts.folder import not_an_artifact, read_description
 SCHEMA = "graftwork.evaluation/1"
 DESCRIPTION = "evaluation.json"
 SPLITS = ("validation", "test")
-ARRAYS = ("labels", "probabilities", "keys")
+_DTYPES = {"labels": np.dtype(np.int32), "probabilities": np.dtype(np.float32), "keys": np.dtype("S64")}
+ARRAYS = tuple(_DTYPES)
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""labels (m,), probabilities (m, classes), keys (m,) of m images."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,44 @@ def array_file(folder: Path, candidate: str, split: str, array: str) -> Path:
     return folder / f"{candidate}-{split}-{array}.npy"
 
 
+def write_predictions(
+    folder: Path, candidate: str, split: str, shape: tuple[int, int], batches: Iterable[Batch]
+) -> None:
+    """Write what a candidate says about the images of a split, batch by batch.
+
+    The rows go to the files, not through memory maps, whose pages would count as this process's memory.
+
+    Args:
+        folder: The evaluation that is being made.
+        candidate: Its name.
+        split: One of SPLITS.
+        shape: (n, classes), how many images and classes there are.
+        batches: The answers, in the order of the images.
+
+    Raises:
+        ValueError: The batches hold more or fewer images than announced.
+    """
+    written = 0
+    with ExitStack() as stack:
+        files = []
+        for array, dtype in _DTYPES.items():
+            path = array_file(folder, candidate, split, array)
+            room = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=_shape(array, shape))
+            files.append(stack.enter_context(path.open("r+b")))
+            files[-1].seek(room.offset)
+        for batch in batches:
+            for file, rows, dtype in zip(files, batch, _DTYPES.values(), strict=True):
+                file.write(np.ascontiguousarray(rows, dtype).tobytes())
+            written += len(batch[0])
+    if written != shape[0]:
+        raise ValueError(f"{candidate}, {split}: answers for {written} of {shape[0]} images")
+
+
 def read(path: str | os.PathLike[str]) -> Evaluation:
     """Open an evaluation artifact.
 
     Raises:
-        UserError: It is not one, or a file is missing; names the file.
+        UserError: It is not one, or an array is missing, cut off or of another shape; names the file.
     """
     folder = Path(path)
     description = read_description(folder, DESCRIPTION, SCHEMA)
@@ -67,10 +106,27 @@ def read(path: str | os.PathLike[str]) -> Evaluation:
         )
     except (KeyError, TypeError) as error:
         raise not_an_artifact("evaluation", folder / DESCRIPTION, f"an entry is missing: {error}") from None
-    for candidate in evaluation.candidates:
+    for candidate, splits in evaluation.candidates.items():
         for split in SPLITS:
+            if split not in splits:
+                raise not_an_artifact("evaluation", folder / DESCRIPTION, f"{candidate} is without {split}")
+            shape = (splits[split]["n"], len(evaluation.classes))
             for array in ARRAYS:
-                file = array_file(folder, candidate, split, array)
-                if not file.is_file():
-                    raise not_an_artifact("evaluation", file, "the file is missing")
+                _check(array_file(folder, candidate, split, array), _shape(array, shape), _DTYPES[array])
     return evaluation
+
+
+def _shape(array: str, shape: tuple[int, int]) -> tuple[int, ...]:
+    return shape if array == "probabilities" else shape[:1]
+
+
+def _check(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    try:
+        found = np.load(file, mmap_mode="r")
+    except FileNotFoundError:
+        raise not_an_artifact("evaluation", file, "the file is missing") from None
+    except (OSError, ValueError) as error:
+        raise not_an_artifact("evaluation", file, str(error)) from None
+    if found.shape != shape or found.dtype != dtype:
+        what = f"{found.dtype} {found.shape}"
+        raise not_an_artifact("evaluation", file, f"it holds {what}, expected {dtype} {shape}")
