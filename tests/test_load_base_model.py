@@ -100,6 +100,12 @@ class TestCut:
         model = keras.Sequential([keras.Input((16, 16, 3)), layers.Rescaling(1 / 255), inner])
         assert cut(opened(model), feature_layer)[1] == expected
 
+    def test_a_model_inside_that_is_nothing_but_the_classifier(self) -> None:
+        inputs = keras.Input((8,))
+        head = keras.Model(inputs, layers.Dense(4, name="classes")(inputs), name="head")
+        model = network(layers.Flatten(name="flat"), layers.Dense(8, name="fc"), head)
+        assert cut(opened(model), "penultimate")[1] == "fc"
+
     def test_an_unknown_layer_names_the_nearest(self) -> None:
         with pytest.raises(UserError, match=r"no layer named 'joint'[\s\S]*did you mean join"):
             cut(opened(network()), "joint")
@@ -238,6 +244,10 @@ class TestApplications:
             load_base_model("NoSuchNet", tmp_path / "base")
         assert {"VGG16", "ResNet50", "EfficientNetB0"} <= set(application_names())
 
+    def test_a_misspelt_name_is_answered_with_the_nearest(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="did you mean ResNet50"):
+            load_base_model("resnet-50", tmp_path / "base")
+
 
 def _save_legacy_weights(model: keras.Model, file: Path) -> None:
     """Write weights in the layout of the files that keras.applications fetches."""
@@ -278,6 +288,15 @@ class TestWhatCannotBeOpened:
         (tmp_path / "model.keras").write_bytes(base_file.read_bytes()[:2000])
         with pytest.raises(UserError, match="of no known kind"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base")
+
+    def test_a_finished_model_folder_names_the_keras_model_inside(self, base_file: Path, tmp_path: Path) -> None:
+        finished = load_base_model(str(base_file), tmp_path / "finished")
+        with pytest.raises(UserError, match=r"model\.keras, with feature_layer=backbone"):
+            load_base_model(str(finished.path), tmp_path / "base")
+        inside = finished.path / "assets.extra" / "model.keras"
+        again = load_base_model(str(inside), tmp_path / "base")
+        image = np.random.default_rng(0).uniform(0, 255, (1, 24, 24, 3)).astype(np.float32)
+        np.testing.assert_allclose(again.keras_model()(image), finished.keras_model()(image), atol=1e-5)
 
     def test_a_lambda_layer_is_not_run(self, tmp_path: Path) -> None:
         pixels = keras.Input((16, 16, 3))

@@ -134,10 +134,15 @@ def _bottlenecks(nodes: list[Node], outputs: set[int]) -> set[int]:
 
 
 def _penultimate(opened: OpenedModel, nodes: list[Node]) -> Node:
-    """Return the call whose output goes into the last call with weights; that call itself if it is a whole model."""
+    """Return the call whose output goes into the last call with weights.
+
+    Of a last call that is a whole model with more than its classifier inside, that call itself: the place is inside.
+    """
     classifier = next((node for node in reversed(nodes) if _has_weights(node.layer)), None)
     if classifier is not None and isinstance(classifier.layer, keras.Model):
-        return classifier
+        weighted = [layer for layer in leaf_layers(classifier.layer) if layer.weights]
+        if len(weighted) > 1:
+            return classifier
     if classifier is not None:
         for node in nodes:
             if node.inputs and node.outputs[0] is classifier.inputs[0]:

@@ -1,5 +1,6 @@
 """Opening whatever a base model was given as. A further kind of file is a further entry in KINDS."""
 
+import difflib
 import hashlib
 import json
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 import h5py
 import keras
 
-from graftwork.artifacts.model import leaf_layers
+from graftwork.artifacts.model import BACKBONE, KERAS_MODEL, leaf_layers
 from graftwork.errors import UserError
 
 EXPECTED = "a .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model"
@@ -96,8 +97,10 @@ def open_application(name: str, input_size: int | None) -> OpenedModel:
     """
     known = application_names()
     if name not in known:
-        problem = "the base model does not exist"
-        raise UserError(problem, {"base_model": name, "expected": EXPECTED}, next=f"the names are {', '.join(known)}")
+        lower = {other.lower(): other for other in known}
+        close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3)]
+        next = f"did you mean {' or '.join(close)}?" if close else f"the names are {', '.join(known)}"
+        raise UserError("the base model does not exist", {"base_model": name, "expected": EXPECTED}, next)
     constructor = getattr(keras.applications, name)
     size = input_size or constructor(weights=None).input_shape[1]
     try:
@@ -159,9 +162,12 @@ def _is_saved_model(path: Path) -> bool:
 
 
 def _refuse_saved_model(path: Path) -> keras.Model:
-    raise UserError(
-        "a SavedModel folder cannot be a base model", next="save the Keras model as .keras: model.save(...)"
-    )
+    inside = path / KERAS_MODEL
+    if inside.is_file():
+        next = f"give the Keras model inside it, {inside}, with feature_layer={BACKBONE} to leave its head out"
+    else:
+        next = 'save the Keras model as .keras: model.save("name.keras")'
+    raise UserError("a SavedModel folder cannot be a base model", next=next)
 
 
 def _sha256(path: Path) -> str:
