@@ -91,7 +91,7 @@ class TestCut:
         base, name = cut(opened(model), "block")
         assert (name, base.output_shape) == ("block", (None, 8, 8, 8))
         image = np.random.default_rng(0).uniform(0, 1, (1, 16, 16, 3)).astype(np.float32)
-        expected = keras.Model(inner.inputs[0], inner.get_layer("block").output)(image)
+        expected = keras.Model(inner.input, inner.get_layer("block").output)(image)
         np.testing.assert_allclose(base(image), expected, atol=1e-6)
 
     @pytest.mark.parametrize(("feature_layer", "expected"), [("auto", "join"), ("penultimate", "fc")])

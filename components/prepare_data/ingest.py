@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import threading
 import warnings
 from dataclasses import dataclass
 
@@ -11,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 from graftwork import imaging, storage
 from graftwork.sources import Row
 
+_DECODING = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Many threads wait for files, but only as many hold a decoded photograph as can work on one."""
 _MOST_PIXELS = 2**27  # a small file can hold an image that fills the memory
 
 
@@ -44,14 +48,18 @@ def ingest(row: Row, stored_size: int) -> Ingested:
     if reason:
         return Ingested(row, reason=reason)
     try:
-        pixels = imaging.decode(content)
+        with _DECODING:
+            encoded = _fitted(content, stored_size)
     except tf.errors.InvalidArgumentError as error:
         return Ingested(row, reason=f"cannot be decoded: {_first_sentence(error)}")
-    if min(pixels.shape[:2]) > stored_size:
-        encoded = tf.io.encode_png(imaging.shrink(pixels, stored_size)).numpy()
-    else:
-        encoded = content
     return Ingested(row, hashlib.sha256(content).hexdigest(), encoded)
+
+
+def _fitted(content: bytes, stored_size: int) -> bytes:
+    pixels = imaging.decode(content)
+    if min(pixels.shape[:2]) <= stored_size:
+        return content
+    return bytes(tf.io.encode_png(imaging.shrink(pixels, stored_size)).numpy())
 
 
 def _unfit(content: bytes) -> str:

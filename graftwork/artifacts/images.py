@@ -94,7 +94,7 @@ class Images:
         cycle = 1 if shuffle_seed is None else 4
         records = files.interleave(tf.data.TFRecordDataset, cycle_length=cycle)
         if shuffle_seed is not None:
-            records = records.shuffle(2 * _IMAGES_PER_SHARD, seed=shuffle_seed, reshuffle_each_iteration=True)
+            records = records.shuffle(_IMAGES_PER_SHARD, seed=shuffle_seed, reshuffle_each_iteration=True)
         return records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def records(self, split: str) -> Iterator[Record]:
