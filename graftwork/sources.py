@@ -108,7 +108,8 @@ def _chunks(uri: str) -> Iterator[pd.DataFrame]:
         path = storage.local_copy(uri, Path(scratch))
         try:
             if path.suffix.lower() == ".csv":
-                yield from pd.read_csv(path, dtype=str, chunksize=_ROWS)
+                # Only an empty cell is no label: a class may be called NA.
+                yield from pd.read_csv(path, dtype=str, chunksize=_ROWS, keep_default_na=False, na_values=[""])
             elif path.suffix.lower() == ".jsonl":
                 yield from pd.read_json(path, lines=True, chunksize=_ROWS, dtype=False, convert_dates=False)
             else:

@@ -103,6 +103,20 @@ class TestSources:
             assert artifact.classes == ["9", "10"]
             assert list(rejections(artifact).values()) == ["no label"]
 
+    @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+    def test_a_class_may_be_called_na_or_null(self, photos: Path, tmp_path: Path, suffix: str) -> None:
+        files = sorted(photos.rglob("*.png"))
+        names = {"red": "NA", "green": "null", "blue": "1.0"}
+        frame = pd.DataFrame({"image": [str(file) for file in files], "label": [names[f.parent.name] for f in files]})
+        table = tmp_path / f"table.{suffix}"
+        if suffix == "csv":
+            frame.to_csv(table, index=False)
+        elif suffix == "jsonl":
+            frame.to_json(table, orient="records", lines=True)
+        else:
+            frame.to_parquet(table)
+        assert prepared(table, tmp_path / "out").classes == ["1.0", "NA", "null"]
+
     def test_a_missing_column_names_those_that_are_there(self, tmp_path: Path) -> None:
         pd.DataFrame({"image": ["a.png"], "klass": ["x"]}).to_csv(tmp_path / "t.csv", index=False)
         with pytest.raises(UserError, match=r"no column label[\s\S]*image, klass"):
