@@ -110,8 +110,8 @@ def open_application(name: str, input_size: int | None) -> OpenedModel:
         raise UserError("keras.applications refuses to build the base model", facts) from error
     except Exception as error:  # the download raises what urllib raises
         facts = {"model": f"keras.applications {name}", "reason": " ".join(str(error).split())[:300]}
-        next = ["check the network, or put the weights into ~/.keras/models,", "or give a saved model file instead"]
-        raise UserError("the weights of the base model cannot be fetched", facts, next) from error
+        advice = ["check the network, or put the weights into ~/.keras/models,", "or give a saved model file instead"]
+        raise UserError("the weights of the base model cannot be fetched", facts, advice) from error
     return OpenedModel(model, name, f"keras.applications, Keras {keras.__version__}", "")
 
 

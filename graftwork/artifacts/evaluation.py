@@ -8,13 +8,13 @@ evaluation.json                        the metrics of each candidate on validati
 
 import os
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from graftwork.artifacts import arrays
 from graftwork.artifacts.folder import not_an_artifact, read_description
 
 SCHEMA = "graftwork.evaluation/1"
@@ -60,8 +60,6 @@ def write_predictions(
 ) -> None:
     """Write what a candidate says about the images of a split, batch by batch.
 
-    The rows go to the files, not through memory maps, whose pages would count as this process's memory.
-
     Args:
         folder: The evaluation that is being made.
         candidate: Its name.
@@ -72,18 +70,8 @@ def write_predictions(
     Raises:
         ValueError: The batches hold more or fewer images than announced.
     """
-    written = 0
-    with ExitStack() as stack:
-        files = []
-        for array, dtype in _DTYPES.items():
-            path = array_file(folder, candidate, split, array)
-            room = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=_shape(array, shape))
-            files.append(stack.enter_context(path.open("r+b")))
-            files[-1].seek(room.offset)
-        for batch in batches:
-            for file, rows, dtype in zip(files, batch, _DTYPES.values(), strict=True):
-                file.write(np.ascontiguousarray(rows, dtype).tobytes())
-            written += len(batch[0])
+    layouts = {array_file(folder, candidate, split, array): _layout(array, shape) for array in ARRAYS}
+    written = arrays.write(layouts, batches)
     if written != shape[0]:
         raise ValueError(f"{candidate}, {split}: answers for {written} of {shape[0]} images")
 
@@ -112,21 +100,9 @@ def read(path: str | os.PathLike[str]) -> Evaluation:
                 raise not_an_artifact("evaluation", folder / DESCRIPTION, f"{candidate} is without {split}")
             shape = (splits[split]["n"], len(evaluation.classes))
             for array in ARRAYS:
-                _check(array_file(folder, candidate, split, array), _shape(array, shape), _DTYPES[array])
+                arrays.read("evaluation", array_file(folder, candidate, split, array), _layout(array, shape))
     return evaluation
 
 
-def _shape(array: str, shape: tuple[int, int]) -> tuple[int, ...]:
-    return shape if array == "probabilities" else shape[:1]
-
-
-def _check(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    try:
-        found = np.load(file, mmap_mode="r")
-    except FileNotFoundError:
-        raise not_an_artifact("evaluation", file, "the file is missing") from None
-    except (OSError, ValueError) as error:
-        raise not_an_artifact("evaluation", file, str(error)) from None
-    if found.shape != shape or found.dtype != dtype:
-        what = f"{found.dtype} {found.shape}"
-        raise not_an_artifact("evaluation", file, f"it holds {what}, expected {dtype} {shape}")
+def _layout(array: str, shape: tuple[int, int]) -> arrays.Layout:
+    return (shape if array == "probabilities" else shape[:1]), _DTYPES[array]

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from graftwork.artifacts import arrays
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
 
 SCHEMA = "graftwork.features/1"
@@ -116,15 +117,7 @@ def write(
     """
     with written_whole(path) as folder:
         for split in SPLITS:
-            shapes = {"features": (sizes[split], *row_shape), "labels": (sizes[split],), "keys": (sizes[split],)}
-            files = {name: _begin(folder / f"{split}-{name}.npy", shapes[name], _DTYPES[name]) for name in shapes}
-            written = 0
-            for batch in batches[split]:
-                for (name, file), array in zip(files.items(), batch, strict=True):
-                    file.write(np.ascontiguousarray(array, _DTYPES[name]).tobytes())
-                written += len(batch[0])
-            for file in files.values():
-                file.close()
+            written = arrays.write(_layouts(folder, split, sizes[split], row_shape), batches[split])
             if written != sizes[split]:
                 raise ValueError(f"{split}: {written} rows of features for {sizes[split]} images")
         write_json(folder / DESCRIPTION, {"schema": SCHEMA, **description, "splits": dict(sizes), "shape": row_shape})
@@ -144,28 +137,12 @@ def read(path: str | os.PathLike[str]) -> Features:
             raise not_an_artifact("features", folder / DESCRIPTION, f'the entry "{entry}" is missing')
     splits = {}
     for split in SPLITS:
-        size, row = description["splits"].get(split), tuple(description["shape"])
-        shapes = {"features": (size, *row), "labels": (size,), "keys": (size,)}
-        arrays = {name: _open(folder / f"{split}-{name}.npy", shapes[name], _DTYPES[name]) for name in shapes}
-        splits[split] = Split(arrays["features"], np.array(arrays["labels"]), arrays["keys"])
+        layouts = _layouts(folder, split, description["splits"].get(split), tuple(description["shape"]))
+        rows, labels, keys = (arrays.read("features", file, layout) for file, layout in layouts.items())
+        splits[split] = Split(rows, np.array(labels), keys)
     return Features(folder, description, splits)
 
 
-def _begin(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> BinaryIO:
-    file = path.open("wb")
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file
-
-
-def _open(path: Path, shape: tuple[Any, ...], dtype: np.dtype[Any]) -> np.memmap:
-    try:
-        array = np.load(path, mmap_mode="r")
-    except FileNotFoundError:
-        raise not_an_artifact("features", path, "the file is missing") from None
-    except (OSError, ValueError) as error:
-        raise not_an_artifact("features", path, str(error)) from None
-    if array.shape != shape or array.dtype != dtype:
-        found, expected = f"{array.dtype} {array.shape}", f"{dtype} {shape}"
-        raise not_an_artifact("features", path, f"it holds {found}, expected {expected}")
-    return array
+def _layouts(folder: Path, split: str, size: int, row_shape: tuple[int, ...]) -> dict[Path, arrays.Layout]:
+    shapes = {"features": (size, *row_shape), "labels": (size,), "keys": (size,)}
+    return {folder / f"{split}-{name}.npy": (shape, _DTYPES[name]) for name, shape in shapes.items()}
