@@ -54,6 +54,21 @@ class TestSources:
                 assert Path(record.source).parent.name == artifact.classes[record.label]
                 assert Path(record.source).read_bytes() == record.encoded
 
+    @pytest.mark.parametrize("data", ["photos", "photos/", "./photos", "../here/photos", "photos/."])
+    def test_a_folder_however_it_is_written(
+        self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str
+    ) -> None:
+        (tmp_path / "here").mkdir()
+        photos.rename(tmp_path / "here" / "photos")
+        monkeypatch.chdir(tmp_path / "here")
+        artifact = prepare(data, "f", 24, tmp_path / "out", LENIENT)
+        assert artifact.classes == ["blue", "green", "red"]
+        assert artifact.rejected == 0
+
+    def test_the_current_folder(self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(photos)
+        assert prepare(".", "f", 24, tmp_path / "out", LENIENT).classes == ["blue", "green", "red"]
+
     @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "parquet with bytes", "parquet with structs"])
     def test_a_table_means_the_same(self, photos: Path, tmp_path: Path, kind: str) -> None:
         files = sorted(photos.rglob("*.png"))
