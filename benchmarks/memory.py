@@ -15,7 +15,15 @@ import tempfile
 import time
 from pathlib import Path
 
-STEPS = ("fingerprint_source", "prepare_data", "extract_features", "train_head", "fine_tune", "evaluate")
+STEPS = (
+    "fingerprint_source",
+    "ingest_images",
+    "prepare_data",
+    "extract_features",
+    "train_head",
+    "fine_tune",
+    "evaluate",
+)
 SIZE, CLASSES = 32, 4
 
 
@@ -73,10 +81,15 @@ def run_step(step: str, folder: Path) -> None:
         from graftwork.components.fingerprint_source.fingerprint import fingerprint_data
 
         fingerprint_data(photos)
+    elif step == "ingest_images":
+        from graftwork.components.ingest_images.ingest import ingest
+        from graftwork.shards import WHOLE
+
+        ingest(photos, "0", WHOLE, SIZE, folder / "ingested")
     elif step == "prepare_data":
         from graftwork.components.prepare_data.prepare import prepare
 
-        prepare(photos, "0", SIZE, folder / "images", PrepareConfig())
+        prepare([folder / "ingested"], folder / "images", PrepareConfig())
     elif step == "extract_features":
         from graftwork.components.extract_features.extract import extract_features
 
@@ -84,7 +97,7 @@ def run_step(step: str, folder: Path) -> None:
     elif step == "train_head":
         from graftwork.components.train_head.train import train_head
 
-        train_head(folder / "features", folder / "base", folder / "head", HeadConfig(epochs=2), 0)
+        train_head([folder / "features"], folder / "base", folder / "head", HeadConfig(epochs=2), 0)
     elif step == "fine_tune":
         from graftwork.components.fine_tune.fine_tune import fine_tune
 
@@ -93,7 +106,7 @@ def run_step(step: str, folder: Path) -> None:
     elif step == "evaluate":
         from graftwork.components.evaluate.evaluate import evaluate
 
-        evaluate(folder / "images", folder / "head", folder / "tuned", folder / "evaluation", seed=0)
+        evaluate(folder / "images", [folder / "head", folder / "tuned"], folder / "evaluation", seed=0)
     print(peak_memory_mib())
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graftwork import __version__
+from graftwork import __version__, cli_kubeflow
 from graftwork.errors import EXIT_CODE, UserError
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def run(
     base_model: Annotated[str | None, typer.Option(help="A .keras or .h5 file, or a keras.applications name.")] = None,
     preprocessing: Annotated[str | None, typer.Option(help="What the base's pixels need, if it is not found.")] = None,
     output: Annotated[str | None, typer.Option(help="Folder for model, report and metrics.")] = None,
+    pipeline: Annotated[str, typer.Option(help="transfer_learning, or sweep to compare ways of fine-tuning.")] = (
+        "transfer_learning"
+    ),
     set_: Sets = None,
 ) -> None:
     """Train, evaluate and select a classifier on this machine."""
@@ -54,7 +57,7 @@ def run(
     options = {"data": data, "base_model": base_model, "preprocessing": preprocessing, "output": output}
     overrides = {key: value for key, value in options.items() if value is not None}
     overrides |= dict(config.parse_override(text) for text in set_ or [])
-    _run(config.load(config_file, overrides))
+    _run(config.load(config_file, overrides), pipeline)
 
 
 @app.command()
@@ -111,29 +114,30 @@ def options(
         raise typer.Exit
 
 
-def _run(settings: "Config") -> None:
-    import warnings
-
+def _run(settings: "Config", pipeline: str = "transfer_learning") -> None:
     from rich.console import Console
 
-    from graftwork import config, local
+    from graftwork import config, local, pipelines
     from graftwork.display import Display, show_results
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # KFP's remarks are for authors of pipelines
-        from graftwork.pipelines.transfer_learning import STEPS, transfer_learning
+    chosen = pipelines.load(pipeline)
+    from graftwork.pipelines.grafting import STEPS
+
+    parameters = config.as_parameters(settings, set(pipelines.parameters(chosen)) - set(config.ON_CLUSTERS))
     # Made now, while standard output is the terminal: the run redirects it.
     console = Console(file=sys.stdout, highlight=False)
     display = Display(console, list(STEPS))
     try:
         with display.running():
-            results = local.run(transfer_learning, config.as_parameters(settings), Path(settings.output), display)
+            results = local.run(chosen, parameters, Path(settings.output), display)
     except local.StepError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     display.finish()
     show_results(console, json.loads(results.metrics.read_text(encoding="utf-8")), results)
 
+
+cli_kubeflow.register(app)
 
 if __name__ == "__main__":
     main()

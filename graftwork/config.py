@@ -5,8 +5,9 @@ nearest known one.
 """
 
 import difflib
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -16,6 +17,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from graftwork.errors import UserError
 
 PREPROCESSING_NAMES = ("none", "rescale-0-1", "rescale-pm1", "imagenet-caffe", "imagenet-torch")
+
+GPU_TOLERATIONS: tuple[dict[str, str | int], ...] = (
+    {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+)
+"""The taint that GPU nodes usually carry, so that nothing else runs on them."""
+ON_CLUSTERS = ("accelerator", "accelerators", "node_selector", "tolerations", "cpu", "memory")
+"""Parameters of pipelines that say nothing to a run on one machine."""
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+"""Kubernetes quantities, as far as they make sense for CPUs and memory."""
 
 S = TypeVar("S", bound="Settings")
 
@@ -51,8 +61,6 @@ class PrepareConfig(Settings):
     """Share of the images that go to test, by content hash."""
     max_rejected: float = Field(0.05, ge=0, le=1)
     """The run stops when a larger share of the source cannot be used."""
-    stored_size: int | None = Field(None, ge=8)
-    """Shorter side of stored images in pixels; not given: 1.15 times the model's input."""
 
     @model_validator(mode="after")
     def _leave_some_to_train(self) -> Self:
@@ -83,8 +91,8 @@ class HeadConfig(Settings):
 class FineTuneConfig(Settings):
     """How the last layers of the base are trained on."""
 
-    layers: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
-    """How many layers, counted from the end; not given: a third of them. 0 skips fine-tuning."""
+    layers: Annotated[int, Field(ge=0)] | Literal["all", "third"] = "third"
+    """How many layers, counted from the end. 0 skips fine-tuning."""
     epochs: int = Field(5, ge=1)
     """At most so many passes; it stops early."""
     patience: int = Field(2, ge=1)
@@ -100,6 +108,41 @@ class FineTuneConfig(Settings):
     class_weight: Literal["balanced", "none"] = "balanced"
 
 
+class SweepConfig(Settings):
+    """Which ways of fine-tuning a sweep compares: every depth at every rate."""
+
+    layers: tuple[Annotated[int, Field(ge=0)] | Literal["all", "third"], ...] = Field(("third", "all"), min_length=1)
+    """How many layers, as in fine_tune.layers."""
+    learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-4, 5e-4), min_length=1)
+
+    def points(self) -> list[str]:
+        """Return the settings of every point, as `parse_point` reads them."""
+        pairs = itertools.product(self.layers, self.learning_rate)
+        points = ({"layers": layers, "learning_rate": rate} for layers, rate in pairs)
+        return [yaml.safe_dump(point, default_flow_style=True, sort_keys=False).strip() for point in points]
+
+
+class ClusterConfig(Settings):
+    """Where the steps run on a cluster. On one machine only the shards count, and one of each is best."""
+
+    accelerator: str = Field("nvidia.com/gpu", min_length=1)
+    """Resource name of the accelerator that the steps that train or extract ask for."""
+    accelerators: int = Field(1, ge=0)
+    """How many of it; 0 for none."""
+    node_selector: dict[str, str] = {}
+    """Labels of the nodes on which the steps that train or extract run."""
+    tolerations: tuple[dict[str, str | int], ...] = GPU_TOLERATIONS
+    """Taints which those steps tolerate."""
+    cpu: str = Field("4", pattern=QUANTITY)
+    """CPU limit and request of those steps."""
+    memory: str = Field("16Gi", pattern=QUANTITY)
+    """Memory limit and request of those steps; also bounds their shared memory."""
+    ingest_shards: int = Field(1, ge=1, le=1000)
+    """Over how many machines the reading of the images fans out."""
+    extract_shards: int = Field(1, ge=1, le=1000)
+    """Over how many machines the extraction of features fans out."""
+
+
 class Config(Settings):
     """One run, from labelled images and a base model to an evaluated classifier."""
 
@@ -113,11 +156,15 @@ class Config(Settings):
     """Not given: found in the base model, or an error."""
     input_size: int | None = Field(None, ge=8)
     """Height and width in pixels at which the base runs; not given: as it was saved."""
+    stored_size: int | None = Field(None, ge=8)
+    """Shorter side in pixels to which larger images are shrunk; not given: 1.15 times the model's input."""
     feature_layer: str = "auto"
     """Where the base is cut: a layer's name, "penultimate", or "auto" for the last output with height and width."""
     prepare: PrepareConfig = PrepareConfig()
     head: HeadConfig = HeadConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
+    sweep: SweepConfig = SweepConfig()
+    cluster: ClusterConfig = ClusterConfig()
     seed: int = Field(0, ge=0, lt=2**32)
 
 
@@ -187,24 +234,48 @@ def validated(kind: type[S], values: Mapping[str, Any], where: str) -> S:
         raise _in_plain_words(kind, error, where) from None
 
 
-def as_parameters(config: Config) -> dict[str, Any]:
+def as_parameters(config: Config, names: Collection[str]) -> dict[str, Any]:
     """Return the pipeline parameters that mean this configuration.
 
     KFP has no null: what is not given is left out of the dictionaries, and is "" or 0 elsewhere.
+
+    Args:
+        config: Everything the user has set.
+        names: The parameters that the pipeline has.
     """
     given = config.model_dump(exclude_none=True, mode="json")
     preprocessing = given.get("preprocessing", "")
-    return {
+    parameters = {
         "data": config.data,
         "base_model": config.base_model,
         "preprocessing": preprocessing if isinstance(preprocessing, str) else json.dumps(preprocessing),
         "input_size": config.input_size or 0,
         "feature_layer": config.feature_layer,
+        "stored_size": config.stored_size or 0,
         "prepare": given["prepare"],
         "head": given["head"],
         "fine_tune": given["fine_tune"],
+        "grid": config.sweep.points(),
         "seed": config.seed,
+        **given["cluster"],
+        "accelerators": str(config.cluster.accelerators),
     }
+    return {name: value for name, value in parameters.items() if name in names}
+
+
+def parse_point(text: str) -> dict[str, Any]:
+    """Read a point of a sweep, as in {layers: 5, learning_rate: 0.001}; "" has no settings of its own.
+
+    Raises:
+        UserError: It is no mapping.
+    """
+    try:
+        point = yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        point = None
+    if not isinstance(point, dict):
+        raise UserError(f"{text!r} is not a point of a sweep", {"expected": "{layers: 5, learning_rate: 0.001}"})
+    return point
 
 
 def parse_preprocessing(text: str) -> str | ScaleOffset | None:
@@ -255,10 +326,11 @@ def _is_key(part: str | int) -> bool:
 
 def _nearest(key: str, known: list[str]) -> str | None:
     by_leaf = {name.rpartition(".")[2]: name for name in reversed(known)}
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    leaf = key.rpartition(".")[2]
+    close = [by_leaf[leaf]] if leaf in by_leaf else difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     if close:
         return close[0]
-    close = difflib.get_close_matches(key.rpartition(".")[2], by_leaf, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.6)
     return by_leaf[close[0]] if close else None
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -21,9 +22,7 @@ class Display:
     def __init__(self, console: Console, steps: list[str]) -> None:
         self._console, self._steps = console, steps
         self._live: Live | None = None
-        self._running: str | None = None
-        self._started = 0.0
-        self._progress: dict[str, Any] = {}
+        self._running: dict[Any, _Running] = {}  # by process; steps of one loop run at the same time
         self._spinner = Spinner("dots", style="cyan")
         self._seen = 0
 
@@ -39,21 +38,21 @@ class Display:
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take an event of a step."""
-        kind = event["event"]
+        kind, process = event["event"], event.get("process")
         if kind == "start":
             self._pass_cached(before=event["step"])
-            self._running, self._started, self._progress = event["step"], time.monotonic(), {}
-        elif kind == "progress":
-            self._progress = event
+            self._running[process] = _Running(event["step"])
+        elif kind == "progress" and process in self._running:
+            self._running[process].progress = event
         elif kind == "note":
             self._console.print(Text(f"     {event['text']}", style="dim"), soft_wrap=True)
         elif kind == "end":
             peak = f"{event['peak_mib'] / 1024:.1f} GiB"
             self._line("✓", "green", event["step"], f"{event['seconds']:6.1f} s   {peak}")
-            self._running = None
-        elif kind in ("error", "crash") and self._running:
-            self._line("✗", "red", self._running, f"{time.monotonic() - self._started:6.1f} s")
-            self._running = None
+            self._running.pop(process, None)
+        elif kind in ("error", "crash") and process in self._running:
+            failed = self._running.pop(process)
+            self._line("✗", "red", failed.step, f"{failed.seconds:6.1f} s")
 
     def finish(self) -> None:
         """Name the last steps if they were cached."""
@@ -70,19 +69,34 @@ class Display:
         self._console.print(Text.assemble((f" {mark} ", style), (f"{step:<20}", "bold"), detail))
 
     def _current(self) -> RenderableType:
-        if self._running is None:
-            return Group()
-        done, total = self._progress.get("done"), self._progress.get("total")
+        return Group(*map(self._row, list(self._running.values())))
+
+    def _row(self, running: "_Running") -> RenderableType:
+        done, total = running.progress.get("done"), running.progress.get("total")
         row = Table.grid(padding=(0, 1))
-        cells: list[RenderableType] = [self._spinner, Text(f"{self._running:<19}", style="bold")]
-        cells.append(Text(f"{time.monotonic() - self._started:6.1f} s"))
+        cells: list[RenderableType] = [self._spinner, Text(f"{running.step:<19}", style="bold")]
+        cells.append(Text(f"{running.seconds:6.1f} s"))
         if total:
             cells.append(ProgressBar(total=total, completed=done or 0, width=24))
         if done is not None:
             counted = f"{done:,}" + (f" of {total:,}" if total else "")
-            cells.append(Text(f"{counted} {self._progress['what']}  {self._progress['detail']}", style="dim"))
+            detail = f"{counted} {running.progress['what']}  {running.progress['detail']}"
+            cells.append(Text(detail, style="dim"))
         row.add_row(*cells)
         return row
+
+
+@dataclass
+class _Running:
+    """A step that has begun and not ended."""
+
+    step: str
+    started: float = field(default_factory=time.monotonic)
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
 
 
 def show_results(console: Console, summary: dict[str, Any], results: Results) -> None:

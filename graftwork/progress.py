@@ -7,6 +7,7 @@ behind a marker, which `graftwork.local` turns into progress bars.
 import functools
 import json
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,8 @@ EVENTS_VARIABLE = "GRAFTWORK_EVENTS"
 MARKER = "::graftwork::"
 _EVENT_SECONDS = 0.25
 _LOG_SECONDS = 15.0
+_PROCESS = secrets.token_hex(4)
+"""Tells the events of steps apart that run at the same time, in containers too."""
 _reported = -_LOG_SECONDS  # when progress was last reported, by the monotonic clock
 
 P = ParamSpec("P")
@@ -119,5 +122,5 @@ def _events_wanted() -> bool:
 
 
 def _emit(event: str, text: str, /, **fields: Any) -> None:
-    line = MARKER + json.dumps({"event": event, **fields}) if _events_wanted() else text
+    line = MARKER + json.dumps({"event": event, "process": _PROCESS, **fields}) if _events_wanted() else text
     print(line, file=sys.stdout if _events_wanted() or event != "error" else sys.stderr, flush=True)

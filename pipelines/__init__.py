@@ -1,1 +1,28 @@
-"""The DAGs: which step feeds which."""
+"""The DAGs: which step feeds which, on which nodes."""
+
+import importlib
+import warnings
+from typing import Any
+
+from graftwork.errors import UserError
+
+NAMES = ("transfer_learning", "sweep")
+
+
+def load(name: str) -> Any:
+    """Return a pipeline by its name.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    if name.replace("-", "_") not in NAMES:
+        raise UserError(f"there is no pipeline {name!r}", {"pipelines": ", ".join(NAMES)})
+    name = name.replace("-", "_")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # KFP's remarks are for authors of pipelines
+        return getattr(importlib.import_module(f"graftwork.pipelines.{name}"), name)
+
+
+def parameters(pipeline: Any) -> list[str]:
+    """Return the names of a pipeline's parameters."""
+    return list(pipeline.pipeline_spec.root.input_definitions.parameters)

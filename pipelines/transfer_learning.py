@@ -1,39 +1,12 @@
 """The main flow: labelled images and a saved Keras model in, an evaluated, servable classifier out."""
 
-from typing import NamedTuple
-
 from kfp import dsl
-from kfp.dsl import HTML, Metrics, Model
 
 from graftwork.components.evaluate.component import evaluate
-from graftwork.components.extract_features.component import extract_features
 from graftwork.components.fine_tune.component import fine_tune as fine_tune_step
-from graftwork.components.fingerprint_source.component import fingerprint_source
-from graftwork.components.load_base_model.component import load_base_model
-from graftwork.components.prepare_data.component import prepare_data
 from graftwork.components.select_model.component import select_model
-from graftwork.components.train_head.component import train_head
-
-
-class Results(NamedTuple):
-    """What the pipeline leaves behind."""
-
-    model: Model
-    metrics: Metrics
-    report: HTML
-
-
-STEPS = (
-    "fingerprint_source",
-    "load_base_model",
-    "prepare_data",
-    "extract_features",
-    "train_head",
-    "fine_tune",
-    "evaluate",
-    "select_model",
-)
-"""In the order they run one after another."""
+from graftwork.pipelines.grafting import Results, graft
+from graftwork.pipelines.scheduling import DEFAULTS, Nodes, on_cpu, retried
 
 
 @dsl.pipeline(name="transfer-learning", display_name="Transfer learning")
@@ -43,10 +16,19 @@ def transfer_learning(
     preprocessing: str = "",
     input_size: int = 0,
     feature_layer: str = "auto",
-    prepare: dict = {},  # type: ignore[type-arg]  # noqa: B006
-    head: dict = {},  # type: ignore[type-arg]  # noqa: B006
-    fine_tune: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    stored_size: int = 0,
+    prepare: dict = {},  # type: ignore[type-arg]
+    head: dict = {},  # type: ignore[type-arg]
+    fine_tune: dict = {},  # type: ignore[type-arg]
     seed: int = 0,
+    ingest_shards: int = DEFAULTS.ingest_shards,
+    extract_shards: int = DEFAULTS.extract_shards,
+    accelerator: str = DEFAULTS.accelerator,
+    accelerators: str = str(DEFAULTS.accelerators),
+    node_selector: dict = dict(DEFAULTS.node_selector),  # type: ignore[type-arg]
+    tolerations: list = list(DEFAULTS.tolerations),  # type: ignore[type-arg]
+    cpu: str = DEFAULTS.cpu,
+    memory: str = DEFAULTS.memory,
 ) -> Results:
     """From labelled images and a saved Keras model to an evaluated, servable classifier.
 
@@ -56,34 +38,42 @@ def transfer_learning(
         preprocessing: What the base's pixels need, by name or as JSON with scale and offset; empty to find it.
         input_size: Height and width in pixels at which the base runs; 0 for the size it was saved with.
         feature_layer: Where the base is cut: a layer's name, "penultimate", or "auto".
-        prepare: How images become splits and shards, see graftwork.config.PrepareConfig.
+        stored_size: Shorter side in pixels to which larger images are shrunk; 0 for 1.15 times the base's input.
+        prepare: How images become splits, see graftwork.config.PrepareConfig.
         head: How the head is trained, see graftwork.config.HeadConfig.
         fine_tune: How the last layers are trained on, see graftwork.config.FineTuneConfig; layers 0 skips it.
         seed: Of every random choice.
+        ingest_shards: Over how many machines the reading of the images fans out.
+        extract_shards: Over how many machines the extraction of features fans out.
+        accelerator: Resource name of the accelerator for the steps that train or extract.
+        accelerators: How many of it each of those steps gets; "0" for none.
+        node_selector: Labels of the nodes for those steps, as in {"pool": "gpu"}.
+        tolerations: Taints of nodes which those steps tolerate, as Kubernetes writes them.
+        cpu: CPUs for each of those steps.
+        memory: Memory for each of those steps.
 
     Returns:
         model: The classifier that is better on validation.
         metrics: What it and the other candidate reach on validation and test.
         report: The evaluation for people.
     """
-    sources = fingerprint_source(data=data, base_model=base_model)
-    sources.set_caching_options(False)  # the one step that looks whether anything has changed
-    base = load_base_model(
-        uri=base_model,
-        fingerprint=sources.outputs["base_model_fingerprint"],
-        preprocessing=preprocessing,
-        input_size=input_size,
-        feature_layer=feature_layer,
+    nodes = Nodes(accelerator, accelerators, node_selector, tolerations, cpu, memory)
+    images, grafted = graft(
+        data,
+        base_model,
+        preprocessing,
+        input_size,
+        feature_layer,
+        stored_size,
+        prepare,
+        head,
+        seed,
+        ingest_shards,
+        extract_shards,
+        nodes,
     )
-    images = prepare_data(
-        data=data,
-        fingerprint=sources.outputs["data_fingerprint"],
-        input_size=base.outputs["size"],
-        prepare=prepare,
-    ).outputs["images"]
-    features = extract_features(images=images, base_model=base.outputs["model"]).outputs["features"]
-    grafted = train_head(features=features, base_model=base.outputs["model"], head=head, seed=seed).outputs["model"]
-    tuned = fine_tune_step(images=images, head=grafted, settings=fine_tune, seed=seed).outputs["model"]
-    evaluated = evaluate(images=images, head=grafted, fine_tuned=tuned, seed=seed)
+    tuned = nodes.run(fine_tune_step(images=images, head=grafted, settings=fine_tune, seed=seed)).outputs["model"]
+    evaluated = retried(on_cpu(evaluate(images=images, head=grafted, fine_tuned=tuned, seed=seed)))
     selected = select_model(evaluation=evaluated.outputs["evaluation"], head=grafted, fine_tuned=tuned)
+    on_cpu(selected)
     return Results(selected.outputs["model"], selected.outputs["metrics"], evaluated.outputs["report"])

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graftwork.artifacts.features import Split
+
 CLASSES = ["blue", "green", "red"]
 
 
@@ -81,3 +83,8 @@ def base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("base") / "small.keras"
     model.save(path)
     return path
+
+
+def every_row(split: Split) -> np.ndarray:
+    """Return the features of a split, all at once."""
+    return np.concatenate(split.parts)

@@ -36,7 +36,7 @@ def flow(prepared: Path, base_file: Path, tmp_path_factory: pytest.TempPathFacto
     load_base_model(str(base_file), folder / "base")
     extract_features(prepared, folder / "base", folder / "features")
     untrained = HeadConfig(kind="mlp", hidden_units=2, epochs=1, learning_rate=1e-9)
-    train_head(folder / "features", folder / "base", folder / "head", untrained, seed=0)
+    train_head([folder / "features"], folder / "base", folder / "head", untrained, seed=0)
     config = FineTuneConfig(layers=1, epochs=1, learning_rate=1e-3)
     fine_tune(prepared, folder / "head", folder / "tuned", config, seed=0)
     return folder
@@ -44,7 +44,7 @@ def flow(prepared: Path, base_file: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def evaluated(prepared: Path, flow: Path) -> Evaluated:
-    return evaluate(prepared, flow / "head", flow / "tuned", flow / "evaluation", seed=0)
+    return evaluate(prepared, [flow / "head", flow / "tuned"], flow / "evaluation", seed=0)
 
 
 class TestEvaluate:
@@ -77,7 +77,7 @@ class TestEvaluate:
         assert all(f"{mistake.label}/test-" in mistake.source for mistake in mistakes)
 
     def test_a_head_that_was_passed_on_is_evaluated_once(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
-        found = evaluate(prepared, flow / "head", flow / "head", tmp_path / "evaluation", seed=0)
+        found = evaluate(prepared, [flow / "head", flow / "head"], tmp_path / "evaluation", seed=0)
         assert list(found.evaluation.candidates) == ["head"]
 
     def test_a_model_of_other_classes_is_refused(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ class TestEvaluate:
         description = tmp_path / "head" / model.DESCRIPTION
         description.write_text(description.read_text().replace('"green"', '"grey"'))
         with pytest.raises(UserError, match=r"other classes[\s\S]*blue, grey, red[\s\S]*blue, green, red"):
-            evaluate(prepared, tmp_path / "head", flow / "tuned", tmp_path / "evaluation", seed=0)
+            evaluate(prepared, [tmp_path / "head", flow / "tuned"], tmp_path / "evaluation", seed=0)
         assert not (tmp_path / "evaluation").exists()
 
     def test_a_model_that_says_nan_loses(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
@@ -97,18 +97,18 @@ class TestEvaluate:
         training = {**tuned.description["training"], "fine_tune": {"curve": [{"loss": float("nan")}]}}
         described = {entry: tuned.description[entry] for entry in ("candidate", "classes", "stored_size")}
         model.write(tmp_path / "diverged", diverged, "classifier", {**described, "training": training})
-        found = evaluate(prepared, flow / "head", tmp_path / "diverged", tmp_path / "evaluation", seed=0)
+        found = evaluate(prepared, [flow / "head", tmp_path / "diverged"], tmp_path / "evaluation", seed=0)
         test = found.evaluation.candidates["fine-tuned"]["test"]
         assert test["loss"] > 20
         assert test["expected_calibration_error"] == test["accuracy"]  # it is never sure of anything
-        selected = select_model(tmp_path / "evaluation", flow / "head", tmp_path / "diverged", tmp_path / "model")
+        selected = select_model(tmp_path / "evaluation", [flow / "head", tmp_path / "diverged"], tmp_path / "model")
         assert selected.summary["selected"] == "head"
         json.dumps(selected.summary, allow_nan=False)
 
     def test_the_same_images_and_models_give_the_same_evaluation(
         self, prepared: Path, flow: Path, evaluated: Evaluated, tmp_path: Path
     ) -> None:
-        again = evaluate(prepared, flow / "head", flow / "tuned", tmp_path / "evaluation", seed=0)
+        again = evaluate(prepared, [flow / "head", flow / "tuned"], tmp_path / "evaluation", seed=0)
         assert again.evaluation.candidates == evaluated.evaluation.candidates
 
     def test_fewer_answers_than_images_is_an_error(self, tmp_path: Path) -> None:
@@ -164,13 +164,14 @@ class TestSteps:
             Passed(str(prepared)),
             head,
             tuned,
+            None,
             made["evaluation"],
             made["metrics"],
             made["matrix"],
             made["report"],
             seed=0,
         )
-        run_select_model(made["evaluation"], head, tuned, made["model"], made["summary"])
+        run_select_model(made["evaluation"], head, tuned, None, made["model"], made["summary"])
         return made
 
     def test_every_artifact_is_on_disk_and_logged(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ class TestSteps:
 
 class TestSelectModel:
     def test_the_better_on_validation_is_copied_whole(self, flow: Path, evaluated: Evaluated, tmp_path: Path) -> None:
-        selected = select_model(evaluated.evaluation.path, flow / "head", flow / "tuned", tmp_path / "model")
+        selected = select_model(evaluated.evaluation.path, [flow / "head", flow / "tuned"], tmp_path / "model")
         scores = {name: splits["validation"] for name, splits in evaluated.evaluation.candidates.items()}
         name = select(scores)[0]
         assert selected.summary["selected"] == name
@@ -208,19 +209,19 @@ class TestSelectModel:
         tf.saved_model.load(str(selected.model.path))
 
     def test_test_numbers_never_choose(self, flow: Path, evaluated: Evaluated, tmp_path: Path) -> None:
-        before = select_model(evaluated.evaluation.path, flow / "head", flow / "tuned", tmp_path / "a").summary
+        before = select_model(evaluated.evaluation.path, [flow / "head", flow / "tuned"], tmp_path / "a").summary
         shutil.copytree(evaluated.evaluation.path, tmp_path / "evaluation")
         file = tmp_path / "evaluation" / evaluation.DESCRIPTION
         described = json.loads(file.read_text())
         for name, splits in described["candidates"].items():
             splits["test"]["accuracy"] = 0.0 if name == before["selected"] else 1.0
         file.write_text(json.dumps(described))
-        after = select_model(tmp_path / "evaluation", flow / "head", flow / "tuned", tmp_path / "b").summary
+        after = select_model(tmp_path / "evaluation", [flow / "head", flow / "tuned"], tmp_path / "b").summary
         assert after["selected"] == before["selected"]
 
     def test_an_evaluation_of_other_models_is_refused(self, flow: Path, evaluated: Evaluated, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="the evaluation is not of these models"):
-            select_model(evaluated.evaluation.path, flow / "head", flow / "head", tmp_path / "model")
+            select_model(evaluated.evaluation.path, [flow / "head", flow / "head"], tmp_path / "model")
         assert not (tmp_path / "model").exists()
 
 

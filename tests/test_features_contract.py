@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from graftwork.artifacts import features
 from graftwork.errors import UserError
 
+from conftest import every_row
+
 DESCRIPTION = {"base": "b", "images": "i", "classes": ["a", "b"], "stored_size": 28, "source": "s"}
 
 
@@ -58,7 +60,7 @@ def test_what_is_written_is_read(
     features.write(path, DESCRIPTION, sizes, shape, {split: in_batches(content[split], batch) for split in content})
     read = features.read(path)
     for split in sizes:
-        np.testing.assert_array_equal(read.splits[split].features, content[split][0])
+        np.testing.assert_array_equal(every_row(read.splits[split]), content[split][0])
         np.testing.assert_array_equal(read.splits[split].labels, content[split][1])
         np.testing.assert_array_equal(read.splits[split].keys, content[split][2])
 
@@ -68,10 +70,10 @@ def test_chunks_hold_every_row_once_in_any_order(written: Path, monkeypatch: pyt
     split = features.read(written).splits["train"]
     chunks = list(split.chunks())
     assert len(chunks) == 7
-    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in chunks]), split.features)
+    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in chunks]), every_row(split))
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in chunks]), split.labels)
     backwards = list(split.chunks(np.arange(7)[::-1]))
-    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in backwards[::-1]]), split.features)
+    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in backwards[::-1]]), every_row(split))
 
 
 def test_fewer_rows_than_announced_leave_nothing_behind(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def head(prepared: Path, base_file: Path, tmp_path_factory: pytest.TempPathFacto
     load_base_model(str(base_file), folder / "base")
     extract_features(prepared, folder / "base", folder / "features")
     config = HeadConfig(kind="linear", l2=(1e3,))
-    train_head(folder / "features", folder / "base", folder / "head", config, seed=0)
+    train_head([folder / "features"], folder / "base", folder / "head", config, seed=0)
     return folder / "head"
 
 
@@ -102,7 +102,7 @@ def test_by_default_a_third_of_the_layers_is_trained() -> None:
     weighted = [layer for layer in base.layers if layer.weights]
     convolutions = [layer for layer in weighted if not isinstance(layer, keras.layers.BatchNormalization)]
     assert [layer.name for layer in trainable_layers(backbone)] == [layer.name for layer in convolutions]
-    count = unfreeze_last(backbone, None)
+    count = unfreeze_last(backbone, "third")
     assert count == math.ceil(len(convolutions) / 3)
     trained = {id(variable) for layer in convolutions[-count:] for variable in layer.weights}
     assert {id(variable) for variable in backbone.trainable_variables} == trained

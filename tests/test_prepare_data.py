@@ -12,22 +12,24 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from images_on_disk import write_photos
+from images_on_disk import prepare_source, write_photos
 from PIL import Image
 
 from graftwork import imaging
 from graftwork.artifacts import images
 from graftwork.components.fingerprint_source.fingerprint import fingerprint_data, fingerprint_model
+from graftwork.components.ingest_images.ingest import ingest
 from graftwork.components.prepare_data.prepare import prepare
 from graftwork.components.prepare_data.splits import split_of
 from graftwork.config import PrepareConfig
 from graftwork.errors import UserError
+from graftwork.shards import WHOLE, Shard
 
 LENIENT = PrepareConfig(max_rejected=0.5)
 
 
-def prepared(data: Path, path: Path, config: PrepareConfig = LENIENT, input_size: int = 24) -> images.Images:
-    return prepare(str(data), "f", input_size, path, config)
+def prepared(data: Path, path: Path, config: PrepareConfig = LENIENT, **how: int) -> images.Images:
+    return prepare_source(str(data), path, config, **how)
 
 
 def split_of_each_image(artifact: images.Images) -> dict[str, str]:
@@ -61,13 +63,13 @@ class TestSources:
         (tmp_path / "here").mkdir()
         photos.rename(tmp_path / "here" / "photos")
         monkeypatch.chdir(tmp_path / "here")
-        artifact = prepare(data, "f", 24, tmp_path / "out", LENIENT)
+        artifact = prepare_source(data, tmp_path / "out", LENIENT)
         assert artifact.classes == ["blue", "green", "red"]
         assert artifact.rejected == 0
 
     def test_the_current_folder(self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(photos)
-        assert prepare(".", "f", 24, tmp_path / "out", LENIENT).classes == ["blue", "green", "red"]
+        assert prepare_source(".", tmp_path / "out", LENIENT).classes == ["blue", "green", "red"]
 
     @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "parquet with bytes", "parquet with structs"])
     def test_a_table_means_the_same(self, photos: Path, tmp_path: Path, kind: str) -> None:
@@ -263,7 +265,7 @@ class TestWhatIsLeftOut:
         expected = r"20 of 260 images cannot be used[\s\S]*7\.7%, at most 5\.0%[\s\S]*not an image[\s\S]*max_rejected"
         with pytest.raises(UserError, match=expected):
             prepared(photos, tmp_path / "run" / "out", PrepareConfig())
-        assert list((tmp_path / "run").iterdir()) == []
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["out-shard-1"]
 
     def test_a_side_file_is_rejected_not_fatal(self, photos: Path, tmp_path: Path) -> None:
         (photos / "red" / "notes.txt").write_text("taken in May")
@@ -274,7 +276,7 @@ class TestStorage:
     def test_large_images_are_shrunk_without_loss_and_small_ones_keep_their_bytes(self, tmp_path: Path) -> None:
         photos = write_photos(tmp_path / "photos", size=64, suffix="jpg")
         small = write_photos(photos, seed=12, size=20)
-        artifact = prepared(small, tmp_path / "out", PrepareConfig(stored_size=28))
+        artifact = prepared(small, tmp_path / "out", stored_size=28)
         shrunk = 0
         for record in artifact.records("validation"):
             original = Path(record.source).read_bytes()
@@ -313,12 +315,40 @@ class TestStorage:
         for file in sorted(first.path.iterdir()):
             assert file.read_bytes() == (second.path / file.name).read_bytes()
 
+    @pytest.mark.parametrize("shards", [2, 3, 300])
+    def test_the_number_of_shards_changes_nothing(self, photos: Path, tmp_path: Path, shards: int) -> None:
+        first = next((photos / "red").iterdir())
+        shutil.copy(first, photos / "red" / "copy.png")  # a duplicate, which another shard sees
+        shutil.copy(next((photos / "blue").iterdir()), photos / "green" / "contradiction.png")
+        (photos / "green" / "none.png").write_bytes(b"")
+        one, many = prepared(photos, tmp_path / "one"), prepared(photos, tmp_path / "many", shards=shards)
+        assert (one.duplicates, one.rejected) == (1, 3)
+        for file in sorted(one.path.iterdir()):
+            assert file.read_bytes() == (many.path / file.name).read_bytes()
+
+    def test_a_missing_shard_or_one_of_another_source_is_found_out(self, photos: Path, tmp_path: Path) -> None:
+        parts = [ingest(str(photos), "f", Shard(number, 3), 24, tmp_path / str(number)).path for number in (1, 2, 3)]
+        with pytest.raises(UserError, match="shards 1, 3 of 3 are there"):
+            prepare([parts[2], parts[0]], tmp_path / "out", LENIENT)
+        ingest(str(photos), "changed", Shard(2, 3), 24, tmp_path / "2")
+        with pytest.raises(UserError, match="another source"):
+            prepare(parts, tmp_path / "out", LENIENT)
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(("file", "expected"), [("images.bin", "bytes, expected"), ("rows.jsonl", "is missing")])
+    def test_a_damaged_shard_is_found_out(self, photos: Path, tmp_path: Path, file: str, expected: str) -> None:
+        part = ingest(str(photos), "f", WHOLE, 24, tmp_path / "part").path
+        (part / file).unlink() if "missing" in expected else (part / file).write_bytes(b"cut off")
+        with pytest.raises(UserError, match=file) as caught:
+            prepare([part], tmp_path / "out", LENIENT)
+        assert expected in str(caught.value)
+
     def test_records_are_in_the_order_of_their_keys_over_several_shards(
         self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(images, "_IMAGES_PER_SHARD", 50)
         artifact = prepared(photos, tmp_path / "out")
-        assert len(artifact.shards["train"]) == -(-artifact.size("train") // 50)
+        assert len(artifact.files["train"]) == -(-artifact.size("train") // 50)
         keys = [record.key for record in artifact.records("train")]
         assert keys == sorted(keys)
         assert len(keys) == artifact.size("train")

@@ -28,7 +28,8 @@ def test_a_local_run_gets_events(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv(progress.EVENTS_VARIABLE, "1")
     progress.note("found «it»\nand more")
     progress.report(3, None, "heads", "best 0.9")
-    first, second = (progress.parse("    " + line) for line in capsys.readouterr().out.splitlines())
+    first, second = (progress.parse("    " + line) or {} for line in capsys.readouterr().out.splitlines())
+    assert first.pop("process") == second.pop("process")
     assert first == {"event": "note", "text": "found «it»\nand more"}
     assert second == {"event": "progress", "done": 3, "total": None, "what": "heads", "detail": "best 0.9"}
 
@@ -59,7 +60,7 @@ def test_a_step_reports_its_start_its_end_and_its_mistakes(
         sow(0)
     events = [progress.parse(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in events if event] == ["start", "end", "start", "error", "start", "crash"]
-    assert events[3] == {"event": "error", "message": "no seeds\n  seeds  -1"}
+    assert (events[3] or {})["message"] == "no seeds\n  seeds  -1"
 
 
 def test_peak_memory_is_this_processs_own() -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from images_on_disk import write_photos
+from images_on_disk import prepare_source, write_photos
 
 from graftwork import sources, storage
 from graftwork.components.fingerprint_source.fingerprint import fingerprint_data, fingerprint_model
 from graftwork.components.load_base_model.load import load_base_model
-from graftwork.components.prepare_data.prepare import prepare
 from graftwork.config import PrepareConfig
 from graftwork.errors import UserError
 
@@ -48,14 +47,14 @@ def bucket(tmp_path_factory: pytest.TempPathFactory, base_file: Path) -> Iterato
 
 
 def test_a_folder_in_a_bucket_is_prepared_like_one_on_disk(bucket: str, tmp_path: Path) -> None:
-    remote = prepare(f"{bucket}/photos", "", 24, tmp_path / "remote", PrepareConfig())
-    local = prepare(str(write_photos(tmp_path / "photos")), "", 24, tmp_path / "local", PrepareConfig())
+    remote = prepare_source(f"{bucket}/photos", tmp_path / "remote", PrepareConfig())
+    local = prepare_source(str(write_photos(tmp_path / "photos")), tmp_path / "local", PrepareConfig())
     assert remote.fingerprint == local.fingerprint
 
 
 def test_a_table_in_a_bucket_names_images_relative_to_itself(bucket: str, tmp_path: Path) -> None:
-    folder = prepare(f"{bucket}/photos", "", 24, tmp_path / "folder", PrepareConfig())
-    table = prepare(f"{bucket}/photos.csv", "", 24, tmp_path / "table", PrepareConfig())
+    folder = prepare_source(f"{bucket}/photos", tmp_path / "folder", PrepareConfig())
+    table = prepare_source(f"{bucket}/photos.csv", tmp_path / "table", PrepareConfig())
     assert table.fingerprint == folder.fingerprint
 
 

@@ -18,6 +18,8 @@ from graftwork.components.train_head.train import as_keras, score, train_head, t
 from graftwork.config import HeadConfig
 from graftwork.errors import UserError
 
+from conftest import every_row
+
 LINEAR = HeadConfig(kind="linear", l2=(0.01,))
 
 
@@ -54,12 +56,12 @@ def test_the_linear_head_is_the_one_scikit_learn_finds(tmp_path: Path) -> None:
     (trial,) = try_heads(cached, LINEAR, seed=0)
     scale = linear.standardization(train)
     reference = LogisticRegression(C=1 / (0.01 * len(train)), tol=1e-8, max_iter=1000)
-    reference.fit((train.features - scale.mean) / scale.deviation, train.labels)
+    reference.fit((every_row(train) - scale.mean) / scale.deviation, train.labels)
     (kernel, bias), *_ = trial.layers
-    logits = validation.features @ kernel + bias
+    logits = every_row(validation) @ kernel + bias
     ours = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(
-        ours, reference.predict_proba((validation.features - scale.mean) / scale.deviation), atol=2e-3
+        ours, reference.predict_proba((every_row(validation) - scale.mean) / scale.deviation), atol=2e-3
     )
 
 
@@ -83,8 +85,8 @@ def test_standardization_is_that_of_the_whole_split(tmp_path: Path, monkeypatch:
     split = features.read(make_features(tmp_path / "f")).splits["train"]
     monkeypatch.setattr(features, "_CHUNK_BYTES", 7 * 6 * 4)
     scale = linear.standardization(split)
-    np.testing.assert_allclose(scale.mean, np.mean(split.features, axis=0, dtype=np.float64), rtol=1e-6)
-    deviation = np.std(split.features, axis=0, dtype=np.float64)
+    np.testing.assert_allclose(scale.mean, np.mean(every_row(split), axis=0, dtype=np.float64), rtol=1e-6)
+    deviation = np.std(every_row(split), axis=0, dtype=np.float64)
     floor = np.sqrt(np.mean(deviation**2))
     np.testing.assert_allclose(scale.deviation, np.maximum(deviation, floor), rtol=1e-5)
 
@@ -119,7 +121,7 @@ def test_class_weights_help_a_rare_class(tmp_path: Path) -> None:
     def found(class_weight: str) -> float:
         (trial,) = try_heads(cached, HeadConfig(kind="linear", l2=(0.1,), class_weight=class_weight), seed=0)
         (kernel, bias), *_ = trial.layers
-        return float(np.mean((validation.features @ kernel + bias).argmax(axis=1)[rare] == 1))
+        return float(np.mean((every_row(validation) @ kernel + bias).argmax(axis=1)[rare] == 1))
 
     assert found("balanced") > found("none")
 
@@ -139,7 +141,7 @@ def test_the_keras_head_computes_what_was_validated(tmp_path: Path, kind: str) -
     cached = features.read(make_features(tmp_path / "f"))
     trial = try_heads(cached, HeadConfig(kind=kind, epochs=3), seed=0)[-1]
     validation = cached.splits["validation"]
-    probabilities = as_keras(trial.layers).predict(np.array(validation.features), verbose=0)
+    probabilities = as_keras(trial.layers).predict(np.array(every_row(validation)), verbose=0)
     picked = probabilities[np.arange(len(validation)), validation.labels]
     measured = score(validation, trial.layers)
     assert np.mean(probabilities.argmax(axis=1) == validation.labels) == measured["accuracy"]
@@ -149,7 +151,7 @@ def test_the_keras_head_computes_what_was_validated(tmp_path: Path, kind: str) -
 def test_the_classifier_says_how_its_head_was_trained(prepared: Path, base_file: Path, tmp_path: Path) -> None:
     load_base_model(str(base_file), tmp_path / "base")
     extract_features(prepared, tmp_path / "base", tmp_path / "features")
-    classifier = train_head(tmp_path / "features", tmp_path / "base", tmp_path / "head", HeadConfig(epochs=2), 0)
+    classifier = train_head([tmp_path / "features"], tmp_path / "base", tmp_path / "head", HeadConfig(epochs=2), 0)
     assert classifier.description["candidate"] == "head"
     assert classifier.description["classes"] == ["blue", "green", "red"]
     trained = classifier.description["training"]["head"]
@@ -163,7 +165,7 @@ def test_features_of_another_base_are_refused(prepared: Path, base_file: Path, t
     extract_features(prepared, tmp_path / "base", tmp_path / "features")
     load_base_model(str(base_file), tmp_path / "other", feature_layer="first")
     with pytest.raises(UserError, match="the features come from another base"):
-        train_head(tmp_path / "features", tmp_path / "other", tmp_path / "head", HeadConfig(), 0)
+        train_head([tmp_path / "features"], tmp_path / "other", tmp_path / "head", HeadConfig(), 0)
     assert not (tmp_path / "head").exists()
 
 
@@ -176,6 +178,6 @@ def test_features_are_those_of_the_base_alone(prepared: Path, base_file: Path, t
     record = next(images.read(prepared).records("validation"))
     pixels = imaging.pixels(record.encoded, base.input_size, 28)
     expected = model.read(tmp_path / "base").keras_model()(pixels[None], training=False)
-    np.testing.assert_allclose(cached.splits["validation"].features[0], expected[0], atol=1e-5)
+    np.testing.assert_allclose(every_row(cached.splits["validation"])[0], expected[0], atol=1e-5)
     assert cached.splits["validation"].keys[0].decode() == record.key
     assert set(cached.splits) == {"train", "validation"}

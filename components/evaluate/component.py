@@ -1,5 +1,7 @@
 """The interface of the step to KFP."""
 
+from typing import List  # noqa: UP035
+
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
@@ -10,25 +12,27 @@ from graftwork.components import IMAGE
 def evaluate(  # type: ignore[no-untyped-def]
     images: Input[Dataset],
     head: Input[Model],
-    fine_tuned: Input[Model],
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
     classification_metrics: Output[ClassificationMetrics],
     report: Output[HTML],
+    fine_tuned: Input[Model] = None,
+    sweep: Input[List[Model]] = None,  # noqa: UP006
     seed: int = 0,
 ):
-    """Measure both candidates on validation and test images, and write the report.
+    """Measure every candidate on validation and test images, and write the report.
 
     Args:
         images: Labelled images in splits, from prepare_data.
         head: The base with its trained head.
-        fine_tuned: The same, fine-tuned.
-        evaluation: Every metric of both candidates, and what they said about each image.
+        evaluation: Every metric of every candidate, and what it said about each image.
         metrics: The selected candidate's accuracy with its interval, loss and calibration.
         classification_metrics: The selected candidate's confusion matrix on test images.
         report: The evaluation for people, one HTML file.
+        fine_tuned: The same as head, fine-tuned.
+        sweep: The same, fine-tuned in several ways.
         seed: Of the bootstrap.
     """
     from graftwork.components.evaluate.step import run
 
-    run(images, head, fine_tuned, evaluation, metrics, classification_metrics, report, seed)
+    run(images, head, fine_tuned, sweep, evaluation, metrics, classification_metrics, report, seed)

@@ -2,7 +2,7 @@
 
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +48,7 @@ class Evaluated:
 
 def evaluate(
     images_path: str | os.PathLike[str],
-    head_path: str | os.PathLike[str],
-    fine_tuned_path: str | os.PathLike[str],
+    model_paths: Sequence[str | os.PathLike[str]],
     path: str | os.PathLike[str],
     seed: int,
 ) -> Evaluated:
@@ -57,9 +56,8 @@ def evaluate(
 
     Args:
         images_path: An images artifact.
-        head_path: A model artifact, the base with its trained head.
-        fine_tuned_path: A model artifact, the same fine-tuned; if fine-tuning was skipped it is the same candidate and
-            is not evaluated again.
+        model_paths: The candidates' model artifacts, the simplest first. Where fine-tuning was skipped, one comes twice
+            and is evaluated once.
         path: The evaluation artifact to write.
         seed: Of the bootstrap.
 
@@ -67,7 +65,7 @@ def evaluate(
         UserError: An artifact is not what it claims to be, or a model knows other classes than the images have.
     """
     data = images.read(images_path)
-    folders = {folder.description["candidate"]: folder for folder in map(model.read, (head_path, fine_tuned_path))}
+    folders = {folder.description["candidate"]: folder for folder in map(model.read, model_paths)}
     for folder in folders.values():
         if folder.description["classes"] != data.classes:
             facts = {"model": ", ".join(folder.description["classes"]), "images": ", ".join(data.classes)}

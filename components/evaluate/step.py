@@ -1,5 +1,6 @@
 """The step as a pipeline runs it: KFP artifacts in, metrics and the report out."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ _MOST_SHOWN = 200
 def run(
     images: Any,
     head: Any,
-    fine_tuned: Any,
+    fine_tuned: Any | None,
+    sweep: list[Any] | None,
     evaluation: Any,
     metrics: Any,
     classification_metrics: Any,
     report: Any,
     seed: int,
 ) -> None:
-    """Evaluate the KFP artifacts `head` and `fine_tuned` on `images`."""
-    evaluated = evaluate(images.path, head.path, fine_tuned.path, evaluation.path, seed)
+    """Evaluate the KFP artifacts `head`, `fine_tuned` and `sweep`, as far as they are given, on `images`."""
+    models = [artifact.path for artifact in (head, fine_tuned, *(sweep or ())) if artifact]
+    evaluated = evaluate(images.path, models, evaluation.path, seed)
     candidates = evaluated.evaluation.candidates
     selected, reason = select({name: splits["validation"] for name, splits in candidates.items()})
     test = candidates[selected]["test"]
@@ -41,7 +44,7 @@ def run(
         "test_expected_calibration_error": test["expected_calibration_error"],
     }
     for name, splits in candidates.items():
-        results[f"validation_accuracy_{name.replace('-', '_')}"] = splits["validation"]["accuracy"]
+        results[f"validation_accuracy_{re.sub('[^a-z0-9]+', '_', name)}"] = splits["validation"]["accuracy"]
     for name, value in results.items():
         metrics.log_metric(name, value)
     write_json(Path(metrics.path), results)
@@ -50,12 +53,12 @@ def run(
         classification_metrics.log_confusion_matrix(classes, test["confusion"])
     # KFP keeps the matrix as metadata alone; a file makes its local cache believe in the artifact.
     write_json(Path(classification_metrics.path), {"classes": classes, "confusion": test["confusion"]})
-    chosen = head if model_artifact.read(head.path).description["candidate"] == selected else fine_tuned
+    folders = map(model_artifact.read, models)
     page = render(
         evaluated.evaluation,
         evaluated.mistakes[selected],
         images_artifact.read(images.path),
-        model_artifact.read(chosen.path),
+        next(folder for folder in folders if folder.description["candidate"] == selected),
         selected,
         reason,
     )

@@ -7,14 +7,20 @@ from graftwork.components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def extract_features(images: Input[Dataset], base_model: Input[Model], features: Output[Dataset]):  # type: ignore[no-untyped-def]
-    """Run the frozen base once over every training and validation image.
+def extract_features(  # type: ignore[no-untyped-def]
+    images: Input[Dataset],
+    base_model: Input[Model],
+    features: Output[Dataset],
+    shard: str = "1/1",
+):
+    """Run the frozen base once over every training and validation image of a share.
 
     Args:
         images: Labelled images in splits, from prepare_data.
         base_model: The base, from load_base_model.
         features: One vector per image, with labels and keys.
+        shard: Which share of the images, as in 2/4.
     """
     from graftwork.components.extract_features.step import run
 
-    run(images, base_model, features)
+    run(images, base_model, features, shard)

@@ -7,19 +7,24 @@ import tensorflow as tf
 
 from graftwork import imaging, progress
 from graftwork.artifacts import features, images, model
+from graftwork.shards import WHOLE, Shard
 
 _BATCH = 64
 
 
 def extract_features(
-    images_path: str | os.PathLike[str], base_path: str | os.PathLike[str], path: str | os.PathLike[str]
+    images_path: str | os.PathLike[str],
+    base_path: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    shard: Shard = WHOLE,
 ) -> features.Features:
-    """Compute the features of the training and validation images.
+    """Compute the features of the training and validation images, or of a share of them.
 
     Args:
         images_path: An images artifact.
         base_path: A model artifact, a base.
         path: The features artifact to write.
+        shard: Which share: a stretch of the files of each split.
 
     Raises:
         UserError: An artifact is not what it claims to be.
@@ -31,11 +36,11 @@ def extract_features(
     def embed(pixels: tf.Tensor) -> tf.Tensor:
         return backbone(pixels, training=False)
 
-    sizes = {split: data.size(split) for split in features.SPLITS}
+    sizes = {split: data.size(split, shard) for split in features.SPLITS}
     done = {"images": 0}
 
     def batches(split: str) -> Iterator[features.Batch]:
-        for pixels, labels, keys in _batches(data, split, base.input_size):
+        for pixels, labels, keys in _batches(data, split, shard, base.input_size):
             yield embed(pixels).numpy(), labels.numpy(), keys.numpy()
             done["images"] += len(labels)
             progress.report(done["images"], sum(sizes.values()), "images")
@@ -43,6 +48,7 @@ def extract_features(
     return features.write(
         path,
         {
+            "shard": str(shard),
             "base": base.fingerprint,
             "feature_layer": base.description["feature_layer"],
             "preprocessing": base.description["preprocessing"],
@@ -58,10 +64,10 @@ def extract_features(
 
 
 def _batches(
-    data: images.Images, split: str, size: tuple[int, int]
+    data: images.Images, split: str, shard: Shard, size: tuple[int, int]
 ) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
     def pixels(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return imaging.pixels(record["encoded"], size, data.stored_size), record["label"], record["key"]
 
-    dataset = data.dataset(split).map(pixels, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = data.dataset(split, shard=shard).map(pixels, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     yield from dataset.batch(_BATCH).prefetch(2)

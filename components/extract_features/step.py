@@ -4,12 +4,14 @@ from typing import Any
 
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.progress import note, step
+from graftwork.shards import WHOLE, Shard
 
 
 @step("extract_features")
-def run(images: Any, base_model: Any, features: Any) -> None:
-    """Extract the features of the KFP artifact `images` into `features`."""
-    written = extract_features(images.path, base_model.path, features.path)
-    dimensions = written.splits["train"].features.shape[1]
+def run(images: Any, base_model: Any, features: Any, shard: str) -> None:
+    """Extract the features of a share of the KFP artifact `images` into `features`."""
+    written = extract_features(images.path, base_model.path, features.path, Shard.parse(shard))
+    dimensions = written.splits["train"].row_shape[0]
     features.metadata["dimensions"] = dimensions
-    note(f"{sum(len(split) for split in written.splits.values()):,} images, {dimensions:,} features each")
+    share = "" if written.shard == WHOLE else f"shard {shard}: "
+    note(f"{share}{sum(len(split) for split in written.splits.values()):,} images, {dimensions:,} features each")

@@ -13,6 +13,7 @@ def fine_tune(  # type: ignore[no-untyped-def]
     model: Output[Model],
     metrics: Output[Metrics],
     settings: dict = {},  # type: ignore[type-arg]
+    point: str = "",
     seed: int = 0,
 ):
     """Train the last layers of the base together with the trained head.
@@ -23,8 +24,9 @@ def fine_tune(  # type: ignore[no-untyped-def]
         model: The fine-tuned classifier; a copy of head where settings say layers 0.
         metrics: Best validation accuracy and loss, epochs, and seconds spent.
         settings: How many layers and how, see graftwork.config.FineTuneConfig.
+        point: Of a sweep: settings that go before those, as in {layers: 5, learning_rate: 0.001}.
         seed: Of every random choice in this step.
     """
     from graftwork.components.fine_tune.step import run
 
-    run(images, head, model, metrics, settings, seed)
+    run(images, head, model, metrics, settings, point, seed)

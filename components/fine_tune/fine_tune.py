@@ -25,6 +25,7 @@ def fine_tune(
     path: str | os.PathLike[str],
     config: FineTuneConfig,
     seed: int,
+    candidate: str = CANDIDATE,
 ) -> model.ModelFolder:
     """Train the last layers of a classifier's base, and its head.
 
@@ -34,6 +35,7 @@ def fine_tune(
         path: The model artifact to write. With config.layers 0 it is a copy of the one to start from.
         config: How many layers, and how.
         seed: Of every random choice.
+        candidate: What to call the result.
 
     Raises:
         UserError: An artifact is not what it claims to be, the classes differ, or there are not so many layers.
@@ -69,5 +71,5 @@ def fine_tune(
             "seconds": time.monotonic() - started,
         },
     }
-    description = {**described, "candidate": CANDIDATE, "training": training}
+    description = {**described, "candidate": candidate, "training": training}
     return model.write(path, classifier, "classifier", description)

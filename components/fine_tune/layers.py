@@ -19,12 +19,12 @@ def trainable_layers(backbone: keras.Model) -> list[keras.Layer]:
     return [layer for layer in leaf_layers(backbone) if layer.weights and not isinstance(layer, _NEVER_TRAINED)]
 
 
-def unfreeze_last(backbone: keras.Model, layers: int | Literal["all"] | None) -> int:
+def unfreeze_last(backbone: keras.Model, layers: int | Literal["all", "third"]) -> int:
     """Freeze a backbone except for its last layers.
 
     Args:
         backbone: Changed in place.
-        layers: How many of its trainable layers, "all", or None for a third of them (at least one).
+        layers: How many of its trainable layers, "all", or "third" for a third of them (at least one).
 
     Returns:
         How many layers are trained.
@@ -33,9 +33,8 @@ def unfreeze_last(backbone: keras.Model, layers: int | Literal["all"] | None) ->
         UserError: There are fewer.
     """
     candidates = trainable_layers(backbone)
-    if layers is None:
-        layers = -(-len(candidates) // 3)
-    count = len(candidates) if layers == "all" else layers
+    shares = {"all": len(candidates), "third": -(-len(candidates) // 3)}
+    count = shares[layers] if isinstance(layers, str) else layers
     if count > len(candidates):
         raise UserError(
             f"fine_tune.layers is {count}, more than the base has",

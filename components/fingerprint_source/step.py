@@ -1,10 +1,14 @@
 """The step as a pipeline runs it."""
 
 from graftwork.components.fingerprint_source.fingerprint import fingerprint_data, fingerprint_model
+from graftwork.errors import UserError
 from graftwork.progress import step
+from graftwork.shards import shards
 
 
 @step("fingerprint_source")
-def run(data: str, base_model: str) -> tuple[str, str]:
-    """Return the fingerprints of the data and of the base model."""
-    return fingerprint_data(data), fingerprint_model(base_model)
+def run(data: str, base_model: str, ingest_shards: int) -> tuple[str, str, list[str]]:
+    """Return the fingerprints of the data and of the base model, and the shards in which to ingest the data."""
+    if ingest_shards < 1:
+        raise UserError(f"ingest_shards is {ingest_shards}", {"expected": "1 or more"})
+    return fingerprint_data(data), fingerprint_model(base_model), shards(ingest_shards)

@@ -1,1 +1,1 @@
-"""Step: labelled images, as the user has them, become checked, split and sharded ones."""
+"""Step: images that have been read become checked, split and sharded ones."""

@@ -1,30 +1,33 @@
 """The interface of the step to KFP."""
 
+from typing import List  # noqa: UP035
+
 from kfp import dsl
-from kfp.dsl import Dataset, Metrics, Output
+from kfp.dsl import Dataset, Input, Metrics, Output
 
 from graftwork.components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def prepare_data(  # type: ignore[no-untyped-def]
-    data: str,
-    fingerprint: str,
-    input_size: int,
+def prepare_data(
+    ingested: Input[List[Dataset]],  # noqa: UP006
     images: Output[Dataset],
     metrics: Output[Metrics],
     prepare: dict = {},  # type: ignore[type-arg]
-):
-    """Check labelled images, split them and store them in shards.
+    extract_shards: int = 1,
+) -> list:  # type: ignore[type-arg]
+    """Leave out duplicates and contradictions, split images and store them in shards.
 
     Args:
-        data: A folder with one sub-folder per class, or a table; a path or gs:// URI.
-        fingerprint: What the data held when the run began; changed data is prepared anew.
-        input_size: Of the network that will see the images, in pixels.
+        ingested: Every shard of the source, from ingest_images.
         images: Labelled images in three splits.
         metrics: Images of each split, how many were rejected and how many are duplicates.
         prepare: Shares of the splits and what may be rejected, see graftwork.config.PrepareConfig.
+        extract_shards: Into how many shares to divide the work on these images at most.
+
+    Returns:
+        The shares, as in 1/4, for extract_features; no more than there is work for.
     """
     from graftwork.components.prepare_data.step import run
 
-    run(data, fingerprint, input_size, images, metrics, prepare)
+    return run(ingested, images, metrics, prepare, extract_shards)

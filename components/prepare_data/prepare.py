@@ -1,61 +1,65 @@
-"""From a source of labelled images to the images contract, in one pass over the source."""
+"""From ingested rows to the images contract: duplicates out, splits made, images in shards."""
 
-import functools
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from graftwork import imaging, progress, sources, storage
-from graftwork.artifacts import images
-from graftwork.components.prepare_data.ingest import ingest
+from graftwork import progress
+from graftwork.artifacts import images, ingested
+from graftwork.components.prepare_data.catalog import Catalog
 from graftwork.components.prepare_data.splits import split_of
-from graftwork.components.prepare_data.spool import Spool
 from graftwork.config import PrepareConfig
 from graftwork.errors import UserError
 
 
 def prepare(
-    data: str, fingerprint: str, input_size: int, path: str | os.PathLike[str], config: PrepareConfig
+    ingested_paths: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str], config: PrepareConfig
 ) -> images.Images:
-    """Check, split and shard labelled images.
+    """Split and store labelled images that have been read.
 
     Args:
-        data: A folder or a table, see `sources`.
-        fingerprint: What the source holds, to be noted.
-        input_size: Of the network that will see the images, in pixels.
+        ingested_paths: The ingested artifacts of all shards of a source; how many shards makes no difference.
         path: The images artifact to write.
-        config: Shares of the splits, how many images may be unusable, the size to store.
+        config: Shares of the splits, how many images may be unusable.
 
     Raises:
-        UserError: Too many images are unusable, or a class is missing from a split.
+        UserError: Too many images are unusable, a class is missing from a split, or a shard is missing.
     """
-    stored_size = config.stored_size or imaging.stored_size_for(input_size)
+    shards = ingested.read_all(ingested_paths)
+    data = shards[0].source
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=target.parent) as scratch, Spool(Path(scratch)) as spool:
-        _collect(data, spool, stored_size, config)
-        _require_few_rejected(data, spool, config.max_rejected)
-        counts = spool.counts()
+    with (
+        tempfile.TemporaryDirectory(prefix=".prepare-", dir=target.parent) as scratch,
+        Catalog(Path(scratch), shards) as catalog,
+    ):
+        for file, row in ingested.in_order(shards):
+            if row.reason:
+                catalog.reject(row.source, row.reason)
+            else:
+                catalog.add(file, row, row.split or split_of(row.key, row.group, config))
+        _require_few_rejected(data, catalog, config.max_rejected)
+        counts = catalog.counts()
         classes = _in_order({label for _, label in counts})
         _require_every_class_in_every_split(data, counts, classes)
         sizes = {split: sum(counts.get((split, name), 0) for name in classes) for split in images.SPLITS}
         written = images.write(
             target,
             classes=classes,
-            records={split: spool.records(split, classes) for split in images.SPLITS},
+            records={split: catalog.records(split, classes) for split in images.SPLITS},
             sizes=sizes,
-            rejected=spool.rejected(),
-            duplicates=spool.duplicates,
+            rejected=catalog.rejected(),
+            duplicates=catalog.duplicates,
             source=data,
-            source_fingerprint=fingerprint,
+            source_fingerprint=shards[0].fingerprint,
             split_policy={
                 "by": "the source's split column, else hash of the group, else hash of the content",
                 "validation_fraction": config.validation_fraction,
                 "test_fraction": config.test_fraction,
             },
-            stored_size=stored_size,
+            stored_size=shards[0].stored_size,
         )
     shares = ", ".join(f"{size:,} {split}" for split, size in sizes.items())
     progress.note(f"{sum(sizes.values()):,} images of {len(classes)} classes: {shares}")
@@ -64,23 +68,16 @@ def prepare(
     return written
 
 
-def _collect(data: str, spool: Spool, stored_size: int, config: PrepareConfig) -> None:
-    read = functools.partial(ingest, stored_size=stored_size)
-    for image in progress.track(storage.map_in_order(read, sources.rows(data)), None, "images"):
-        if image.reason:
-            spool.reject(image.row.source, image.reason)
-        else:
-            spool.add(image, image.row.split or split_of(image.key, image.row.group, config))
-
-
-def _require_few_rejected(data: str, spool: Spool, limit: float) -> None:
-    rejected = spool.count_rejected()
-    if rejected <= limit * spool.rows and rejected < spool.rows:
+def _require_few_rejected(data: str, catalog: Catalog, limit: float) -> None:
+    rejected = catalog.count_rejected()
+    if rejected <= limit * catalog.rows and rejected < catalog.rows:
         return
-    examples = {f"rejected {n}": f"{name}: {why}" for n, (name, why) in enumerate(islice(spool.rejected(), 5), start=1)}
+    examples = {
+        f"rejected {n}": f"{name}: {why}" for n, (name, why) in enumerate(islice(catalog.rejected(), 5), start=1)
+    }
     raise UserError(
-        f"{rejected:,} of {spool.rows:,} images cannot be used",
-        {"data": data, "share": f"{rejected / spool.rows:.1%}, at most {limit:.1%} may be", **examples},
+        f"{rejected:,} of {catalog.rows:,} images cannot be used",
+        {"data": data, "share": f"{rejected / catalog.rows:.1%}, at most {limit:.1%} may be", **examples},
         next="mend or remove them, or allow more: --set prepare.max_rejected=0.2",
     )
 

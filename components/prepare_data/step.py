@@ -1,4 +1,4 @@
-"""The step as a pipeline runs it: KFP artifacts and parameters in, metadata and metrics out."""
+"""The step as a pipeline runs it: KFP artifacts and parameters in, metadata, metrics and a work list out."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,14 @@ from graftwork.artifacts.folder import write_json
 from graftwork.components.prepare_data.prepare import prepare
 from graftwork.config import PrepareConfig, validated
 from graftwork.progress import step
+from graftwork.shards import shards
 
 
 @step("prepare_data")
-def run(data: str, fingerprint: str, input_size: int, images: Any, metrics: Any, settings: dict[str, Any]) -> None:
-    """Prepare `data` into the KFP artifact `images`."""
+def run(ingested: list[Any], images: Any, metrics: Any, settings: dict[str, Any], extract_shards: int) -> list[str]:
+    """Prepare the ingested shards into the KFP artifact `images`; return the shares in which to extract features."""
     config = validated(PrepareConfig, settings, "the parameter prepare")
-    written = prepare(data, fingerprint, input_size, images.path, config)
+    written = prepare([shard.path for shard in ingested], images.path, config)
     images.metadata["classes"] = len(written.classes)
     images.metadata["fingerprint"] = written.fingerprint
     results = {f"{split}_images": written.size(split) for split in written.counts}
@@ -21,3 +22,4 @@ def run(data: str, fingerprint: str, input_size: int, images: Any, metrics: Any,
     for name, value in results.items():
         metrics.log_metric(name, value)
     write_json(Path(metrics.path), results)
+    return shards(max(1, min(extract_shards, len(written.files["train"]))))

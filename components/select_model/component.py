@@ -1,5 +1,7 @@
 """The interface of the step to KFP."""
 
+from typing import List  # noqa: UP035
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Metrics, Model, Output
 
@@ -10,19 +12,21 @@ from graftwork.components import IMAGE
 def select_model(  # type: ignore[no-untyped-def]
     evaluation: Input[Artifact],
     head: Input[Model],
-    fine_tuned: Input[Model],
     model: Output[Model],
     metrics: Output[Metrics],
+    fine_tuned: Input[Model] = None,
+    sweep: Input[List[Model]] = None,  # noqa: UP006
 ):
-    """Keep the candidate that is better on validation; test numbers never choose.
+    """Keep the candidate that is best on validation; test numbers never choose.
 
     Args:
-        evaluation: Of both candidates, from evaluate.
+        evaluation: Of all candidates, from evaluate.
         head: The base with its trained head.
-        fine_tuned: The same, fine-tuned.
-        model: The better one.
-        metrics: What both reach, which one was kept and why.
+        model: The best one.
+        metrics: What all reach, which one was kept and why.
+        fine_tuned: The same as head, fine-tuned.
+        sweep: The same, fine-tuned in several ways.
     """
     from graftwork.components.select_model.step import run
 
-    run(evaluation, head, fine_tuned, model, metrics)
+    run(evaluation, head, fine_tuned, sweep, model, metrics)

@@ -1,8 +1,9 @@
-"""Copy the candidate that is better on validation, with what is known about it written inside."""
+"""Copy the candidate that is best on validation, with what is known about it written inside."""
 
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,23 +24,21 @@ class Selected:
 
 def select_model(
     evaluation_path: str | os.PathLike[str],
-    head_path: str | os.PathLike[str],
-    fine_tuned_path: str | os.PathLike[str],
+    model_paths: Sequence[str | os.PathLike[str]],
     path: str | os.PathLike[str],
 ) -> Selected:
-    """Keep the better candidate; test numbers have no say.
+    """Keep the best candidate; test numbers have no say.
 
     Args:
-        evaluation_path: An evaluation artifact of both candidates.
-        head_path: A model artifact.
-        fine_tuned_path: A model artifact.
+        evaluation_path: An evaluation artifact of all candidates.
+        model_paths: The candidates' model artifacts, in the order in which they were evaluated.
         path: The model artifact to write.
 
     Raises:
         UserError: An artifact is not what it claims to be, or the evaluation is of other candidates.
     """
     evaluated = evaluation.read(evaluation_path)
-    folders = {folder.description["candidate"]: folder for folder in map(model.read, (head_path, fine_tuned_path))}
+    folders = {folder.description["candidate"]: folder for folder in map(model.read, model_paths)}
     trained = {name: folder.description["training"] for name, folder in folders.items()}
     # Compared as text: training that diverged holds NaN, which is not equal to itself.
     if json.dumps(trained, sort_keys=True) != json.dumps(evaluated.training, sort_keys=True):

@@ -9,9 +9,10 @@ from graftwork.progress import step
 
 
 @step("select_model")
-def run(evaluation: Any, head: Any, fine_tuned: Any, model: Any, metrics: Any) -> None:
-    """Write the better of `head` and `fine_tuned` to the KFP artifact `model`."""
-    selected = select_model(evaluation.path, head.path, fine_tuned.path, model.path)
+def run(evaluation: Any, head: Any, fine_tuned: Any | None, sweep: list[Any] | None, model: Any, metrics: Any) -> None:
+    """Write the best of `head`, `fine_tuned` and `sweep`, as far as they are given, to the KFP artifact `model`."""
+    models = [artifact.path for artifact in (head, fine_tuned, *(sweep or ())) if artifact]
+    selected = select_model(evaluation.path, models, model.path)
     test = selected.summary["test"]
     model.metadata["selected"] = selected.summary["selected"]
     model.metadata["classes"] = len(selected.summary["classes"])

@@ -1,5 +1,7 @@
 """The interface of the step to KFP."""
 
+from typing import List  # noqa: UP035
+
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
@@ -8,7 +10,7 @@ from graftwork.components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train_head(  # type: ignore[no-untyped-def]
-    features: Input[Dataset],
+    features: Input[List[Dataset]],  # noqa: UP006
     base_model: Input[Model],
     model: Output[Model],
     metrics: Output[Metrics],
@@ -18,7 +20,7 @@ def train_head(  # type: ignore[no-untyped-def]
     """Train a classification head on cached features and attach it to the base.
 
     Args:
-        features: One vector per image, from extract_features.
+        features: One vector per image, every share of them, from extract_features.
         base_model: The base the features came from.
         model: The trained classifier, a SavedModel that can be trained further.
         metrics: Validation accuracy and loss, and seconds spent.

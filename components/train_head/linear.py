@@ -26,7 +26,7 @@ def standardization(split: Split) -> Standardization:
     No deviation is less than the root mean square of all: a feature that is nearly always zero in training would
     otherwise become enormous in the one new image that has it.
     """
-    total = np.zeros(split.features.shape[1])
+    total = np.zeros(split.row_shape[0])
     squares = np.zeros_like(total)
     shift: np.ndarray | None = None
     for rows, _ in split.chunks():
@@ -60,7 +60,7 @@ def regularization_path(
     Yields:
         l2, kernel float32 (d, k) and bias float32 (k,) for features as they are, not standardised.
     """
-    dimensions = split.features.shape[1]
+    dimensions = split.row_shape[0]
     solution = np.zeros((dimensions + 1) * classes)
     for penalty in sorted(penalties, reverse=True):
         result = minimize(

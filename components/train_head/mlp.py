@@ -39,7 +39,7 @@ def train_mlp(
         The layers of the best epoch, for features as they are, and each epoch's losses and accuracies.
     """
     keras.utils.set_random_seed(seed)
-    dimensions = split.features.shape[1]
+    dimensions = split.row_shape[0]
     network = keras.Sequential(
         [
             keras.Input((dimensions,)),

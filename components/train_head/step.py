@@ -12,11 +12,11 @@ from graftwork.progress import step
 
 
 @step("train_head")
-def run(features: Any, base_model: Any, model: Any, metrics: Any, head: dict[str, Any], seed: int) -> None:
-    """Train a head on the KFP artifact `features` and write the classifier to `model`."""
+def run(features: list[Any], base_model: Any, model: Any, metrics: Any, head: dict[str, Any], seed: int) -> None:
+    """Train a head on the KFP artifacts `features` and write the classifier to `model`."""
     tf.config.experimental.enable_op_determinism()
     config = validated(HeadConfig, head, "the parameter head")
-    written = train_head(features.path, base_model.path, model.path, config, seed)
+    written = train_head([shard.path for shard in features], base_model.path, model.path, config, seed)
     trained = written.description["training"]["head"]
     model.metadata["head"] = trained["kind"]
     results = {

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ class Trial:
 
 
 def train_head(
-    features_path: str | os.PathLike[str],
+    features_paths: Sequence[str | os.PathLike[str]],
     base_path: str | os.PathLike[str],
     path: str | os.PathLike[str],
     config: HeadConfig,
@@ -49,7 +50,7 @@ def train_head(
     """Train a head on cached features and attach it to the base they came from.
 
     Args:
-        features_path: A features artifact.
+        features_paths: A features artifact, or all shards of one; how many makes no difference.
         base_path: The model artifact, a base, that made the features.
         path: The model artifact to write, a classifier.
         config: Which heads to try, and how.
@@ -58,11 +59,11 @@ def train_head(
     Raises:
         UserError: An artifact is not what it claims to be, or the features come from another base.
     """
-    cached, base = features.read(features_path), model.read(base_path)
+    cached, base = features.read(*features_paths), model.read(base_path)
     if cached.description["base"] != base.fingerprint:
         raise UserError(
             "the features come from another base",
-            {"features": features_path, "base": base_path},
+            {"features": cached.path, "base": base_path},
             next="extract the features again with this base",
         )
     started = time.monotonic()

@@ -10,12 +10,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from graftwork.artifacts import arrays
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.shards import WHOLE, Shard
 
 SCHEMA = "graftwork.features/1"
 DESCRIPTION = "features.json"
@@ -30,55 +31,74 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Split:
-    """The features of one split, on disk.
+    """The features of one split, on disk, in as many parts as there are shards.
 
     Attributes:
-        features: float32 (n, ...), memory-mapped.
-        labels: int32 (n,).
-        keys: S64 (n,), memory-mapped.
+        parts: float32 (n, ...) each, memory-mapped.
+        labels: int32 (n,), of all parts.
+        key_parts: S64 (n,) each, memory-mapped.
     """
 
-    features: np.memmap
+    parts: tuple[np.memmap, ...]
     labels: np.ndarray
-    keys: np.memmap
+    key_parts: tuple[np.memmap, ...]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one image's features, as in (1280,)."""
+        return self.parts[0].shape[1:]
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The images' SHA-256 in hexadecimal, S64 (n,), read into memory."""
+        return np.concatenate(self.key_parts)
+
+    @property
     def chunk_rows(self) -> int:
         """How many rows `chunks` reads at a time: a few MiB worth."""
-        return max(1, _CHUNK_BYTES // max(1, self.features[:1].nbytes))
+        return max(1, _CHUNK_BYTES // max(1, int(np.prod(self.row_shape)) * _DTYPES["features"].itemsize))
 
     def chunks(self, order: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield all rows, chunk by chunk, with their labels.
+        """Yield all rows, chunk by chunk, with their labels; the chunks do not depend on the number of parts.
 
-        The rows are read from the file, not through the memory map, whose pages would count as this process's memory.
+        The rows are read from the files, not through the memory maps, whose pages would count as this process's memory.
 
         Args:
             order: Which chunk comes when, a permutation; None reads from first to last.
         """
         rows = self.chunk_rows
         starts = range(0, len(self), rows)
-        with Path(self.features.filename).open("rb") as file:  # type: ignore[arg-type]
-            for number in range(len(starts)) if order is None else order:
-                start = starts[number]
-                stop = min(start + rows, len(self))
-                yield self._read(file, start, stop), self.labels[start:stop]
+        for number in range(len(starts)) if order is None else order:
+            start = starts[number]
+            stop = min(start + rows, len(self))
+            yield self._read(start, stop), self.labels[start:stop]
 
-    def _read(self, file: BinaryIO, start: int, stop: int) -> np.ndarray:
-        row = self.features.shape[1:]
-        items = int(np.prod(row))
-        file.seek(self.features.offset + start * items * self.features.dtype.itemsize)
-        return np.fromfile(file, self.features.dtype, (stop - start) * items).reshape(stop - start, *row)
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        read, first = [], 0
+        for part in self.parts:
+            low, high = max(start - first, 0), min(stop - first, len(part))
+            if low < high:
+                read.append(_rows(part, low, high))
+            first += len(part)
+        return read[0] if len(read) == 1 else np.concatenate(read)
+
+
+def _rows(part: np.memmap, start: int, stop: int) -> np.ndarray:
+    items = int(np.prod(part.shape[1:]))
+    with Path(part.filename).open("rb") as file:  # type: ignore[arg-type]
+        file.seek(part.offset + start * items * part.dtype.itemsize)
+        return np.fromfile(file, part.dtype, (stop - start) * items).reshape(stop - start, *part.shape[1:])
 
 
 @dataclass(frozen=True)
 class Features:
-    """A features artifact on disk.
+    """The features of a data set on disk: one artifact, or the shards of one.
 
     Attributes:
-        path: The folder.
+        path: The folder, of the first shard.
         description: What features.json says; "base" and "images" are the fingerprints of what they were made from.
         splits: train and validation.
     """
@@ -92,6 +112,11 @@ class Features:
         """Class names; a label is an index into them."""
         return list(self.description["classes"])
 
+    @property
+    def shard(self) -> Shard:
+        """Which share of the images these are."""
+        return Shard.parse(self.description.get("shard", str(WHOLE)))
+
 
 def write(
     path: str | os.PathLike[str],
@@ -104,13 +129,13 @@ def write(
 
     Args:
         path: The folder to make; it appears when it is whole.
-        description: What features.json shall say: "base", "images", "classes", "stored_size".
+        description: What features.json shall say: "base", "images", "classes", "stored_size"; "shard" of a share.
         sizes: The number of images of each split.
         row_shape: Shape of one image's features, as in (1280,).
         batches: The features of each split, in order.
 
     Returns:
-        The artifact, as `read` returns it.
+        What was written, be it one shard of several.
 
     Raises:
         ValueError: A split's batches hold more or fewer images than announced.
@@ -121,15 +146,39 @@ def write(
             if written != sizes[split]:
                 raise ValueError(f"{split}: {written} rows of features for {sizes[split]} images")
         write_json(folder / DESCRIPTION, {"schema": SCHEMA, **description, "splits": dict(sizes), "shape": row_shape})
-    return read(path)
+    return _read_one(path)
 
 
-def read(path: str | os.PathLike[str]) -> Features:
-    """Open a features artifact; the arrays are memory-mapped.
+def read(path: str | os.PathLike[str], *others: str | os.PathLike[str]) -> Features:
+    """Open a features artifact, or all shards of one; the arrays are memory-mapped.
 
     Raises:
-        UserError: It is not one, or an array is missing, cut off or of another shape; names the file.
+        UserError: It is not one, or an array is missing, cut off or of another shape; names the file. Or the shards
+            are not all there, or not of one data set and one base.
     """
+    shards = sorted(map(_read_one, (path, *others)), key=lambda features: features.shard.number)
+    first = shards[0]
+    numbers = [features.shard.number for features in shards]
+    if numbers != list(range(1, first.shard.total + 1)):
+        why = f"shards {', '.join(map(str, numbers))} of {first.shard.total} are there"
+        raise not_an_artifact("features", first.path / DESCRIPTION, why)
+    for other in shards:
+        for entry in ("base", "images", "feature_layer", "shape"):
+            if other.description.get(entry) != first.description.get(entry):
+                why = f'its "{entry}" is another than that of {first.path}'
+                raise not_an_artifact("features", other.path / DESCRIPTION, why)
+    splits = {
+        split: Split(
+            parts=tuple(part for features in shards for part in features.splits[split].parts),
+            labels=np.concatenate([features.splits[split].labels for features in shards]),
+            key_parts=tuple(part for features in shards for part in features.splits[split].key_parts),
+        )
+        for split in SPLITS
+    }
+    return Features(first.path, first.description, splits)
+
+
+def _read_one(path: str | os.PathLike[str]) -> Features:
     folder = Path(path)
     description = read_description(folder, DESCRIPTION, SCHEMA)
     for entry in ("base", "images", "classes", "stored_size", "splits", "shape"):
@@ -139,7 +188,7 @@ def read(path: str | os.PathLike[str]) -> Features:
     for split in SPLITS:
         layouts = _layouts(folder, split, description["splits"].get(split), tuple(description["shape"]))
         rows, labels, keys = (arrays.read("features", file, layout) for file, layout in layouts.items())
-        splits[split] = Split(rows, np.array(labels), keys)
+        splits[split] = Split((rows,), np.array(labels), (keys,))
     return Features(folder, description, splits)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.shards import WHOLE, Shard
 
 SCHEMA = "graftwork.images/1"
 SPLITS = ("train", "validation", "test")
@@ -43,6 +44,14 @@ class Record:
     label: int
     key: str
     source: str
+
+
+@dataclass(frozen=True)
+class File:
+    """One TFRecord file, and how many images it holds."""
+
+    path: Path
+    images: int
 
 
 @dataclass(frozen=True)
@@ -71,31 +80,36 @@ class Images:
     stored_size: int
     rejected: int
     duplicates: int
-    shards: dict[str, list[Path]]
+    files: dict[str, list["File"]]
 
-    def size(self, split: str) -> int:
-        """Return the number of images in a split."""
-        return sum(self.counts[split].values())
+    def size(self, split: str, shard: Shard = WHOLE) -> int:
+        """Return the number of images in a split, or in a share of it."""
+        return sum(file.images for file in self._share(split, shard))
 
-    def dataset(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    def dataset(self, split: str, shuffle_seed: int | None = None, shard: Shard = WHOLE) -> tf.data.Dataset:
         """Return the records of a split as they are read, a bounded number at a time.
 
         Args:
             split: One of SPLITS.
-            shuffle_seed: Order shards and records anew in every pass, repeatably for a seed; None keeps the order.
+            shuffle_seed: Order files and records anew in every pass, repeatably for a seed; None keeps the order.
+            shard: A share of the split: a stretch of its files, perhaps none.
 
         Returns:
             Elements are dictionaries of scalars: encoded (string), label (int64), key (string), source (string).
         """
-        files = tf.data.Dataset.from_tensor_slices([str(shard) for shard in self.shards[split]])
+        paths = [str(file.path) for file in self._share(split, shard)]
+        files = tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string, shape=[len(paths)]))
         if shuffle_seed is not None:
-            files = files.shuffle(len(self.shards[split]), seed=shuffle_seed, reshuffle_each_iteration=True)
-        # Of few shards, the order on disk is kept: a cycle of one.
+            files = files.shuffle(max(1, len(paths)), seed=shuffle_seed, reshuffle_each_iteration=True)
+        # Of few files, the order on disk is kept: a cycle of one.
         cycle = 1 if shuffle_seed is None else 4
         records = files.interleave(tf.data.TFRecordDataset, cycle_length=cycle)
         if shuffle_seed is not None:
             records = records.shuffle(_IMAGES_PER_SHARD, seed=shuffle_seed, reshuffle_each_iteration=True)
         return records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _share(self, split: str, shard: Shard) -> list["File"]:
+        return [self.files[split][number] for number in shard.block(len(self.files[split]))]
 
     def records(self, split: str) -> Iterator[Record]:
         """Yield the records of a split in the order on disk."""
@@ -174,10 +188,7 @@ def read(path: str | os.PathLike[str]) -> Images:
     folder = Path(path)
     description = read_description(folder, DESCRIPTION, SCHEMA)
     try:
-        shards = {
-            split: [_checked(folder / shard["file"], shard["bytes"]) for shard in description["shards"][split]]
-            for split in SPLITS
-        }
+        files = {split: [_checked(folder, entry) for entry in description["shards"][split]] for split in SPLITS}
         return Images(
             path=folder,
             classes=[str(name) for name in description["classes"]],
@@ -189,7 +200,7 @@ def read(path: str | os.PathLike[str]) -> Images:
             stored_size=int(description["image_policy"]["stored_size"]),
             rejected=int(description["rejected"]),
             duplicates=int(description["duplicates"]),
-            shards=shards,
+            files=files,
         )
     except (KeyError, TypeError, ValueError) as error:
         why = f"an entry is missing or of the wrong type: {error}"
@@ -230,9 +241,10 @@ def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return {name.removeprefix("image/"): value for name, value in parsed.items()}
 
 
-def _checked(shard: Path, size: int) -> Path:
-    if not shard.is_file():
-        raise not_an_artifact("images", shard, "the file is missing")
-    if shard.stat().st_size != size:
-        raise not_an_artifact("images", shard, f"it has {shard.stat().st_size:,} bytes, expected {size:,}")
-    return shard
+def _checked(folder: Path, entry: Mapping[str, Any]) -> File:
+    path, size = folder / entry["file"], entry["bytes"]
+    if not path.is_file():
+        raise not_an_artifact("images", path, "the file is missing")
+    if path.stat().st_size != size:
+        raise not_an_artifact("images", path, f"it has {path.stat().st_size:,} bytes, expected {size:,}")
+    return File(path, int(entry["images"]))

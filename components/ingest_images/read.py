@@ -5,54 +5,48 @@ import io
 import os
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import replace
 
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from graftwork import imaging, storage
-from graftwork.sources import Row
+from graftwork import imaging, sources, storage
+from graftwork.artifacts.ingested import Row
 
 _DECODING = threading.BoundedSemaphore(os.cpu_count() or 1)
 """Many threads wait for files, but only as many hold a decoded photograph as can work on one."""
 _MOST_PIXELS = 2**27  # a small file can hold an image that fills the memory
 
 
-@dataclass(frozen=True)
-class Ingested:
-    """What became of a row: either `reason` says why it cannot be used, or `encoded` and `key` are there."""
-
-    row: Row
-    key: str = ""
-    encoded: bytes = b""
-    reason: str = ""
-
-
-def ingest(row: Row, stored_size: int) -> Ingested:
+def read(row: sources.Row, stored_size: int) -> tuple[Row, bytes]:
     """Read one image and make it fit to be stored.
 
     Args:
         row: Where it is and what it shows.
         stored_size: In pixels. An image whose shorter side is larger is shrunk and stored as PNG, without loss, so
             that a model that shrinks the original in the same way sees the same pixels. Others keep their bytes.
+
+    Returns:
+        The row and the image to store; or the row with the reason why it cannot be used, and b"".
     """
+    known = Row(row.source, row.label, row.split, row.group)
     if row.label is None:
-        return Ingested(row, reason="no label")
+        return replace(known, reason="no label"), b""
     try:
         content = storage.read(row.source) if row.content is None else row.content
     except (FileNotFoundError, NotADirectoryError):
-        return Ingested(row, reason="not found")
+        return replace(known, reason="not found"), b""
     except OSError as error:
-        return Ingested(row, reason=f"cannot be read: {error.strerror or error}")
+        return replace(known, reason=f"cannot be read: {error.strerror or error}"), b""
     reason = _unfit(content)
     if reason:
-        return Ingested(row, reason=reason)
+        return replace(known, reason=reason), b""
     try:
         with _DECODING:
             encoded = _fitted(content, stored_size)
     except tf.errors.InvalidArgumentError as error:
-        return Ingested(row, reason=f"cannot be decoded: {_first_sentence(error)}")
-    return Ingested(row, hashlib.sha256(content).hexdigest(), encoded)
+        return replace(known, reason=f"cannot be decoded: {_first_sentence(error)}"), b""
+    return replace(known, key=hashlib.sha256(content).hexdigest()), encoded
 
 
 def _fitted(content: bytes, stored_size: int) -> bytes:

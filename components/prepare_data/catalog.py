@@ -1,35 +1,37 @@
-"""Images between being read and being written to their shards: bytes in one file, everything else in an index.
+"""Every image of a source by its content: which are the same, which contradict each other, what each split gets.
 
 Duplicates and contradicting labels are known only when all images have been seen, and the number of images may be
-larger than memory: so both the bytes and the index are on disk.
+larger than memory: so the catalog is on disk, and the images stay where they are.
 """
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from graftwork.artifacts.images import Record
-from graftwork.components.prepare_data.ingest import Ingested
+from graftwork.artifacts.ingested import Ingested, Row
 
 _SCHEMA = """
-CREATE TABLE images (key TEXT PRIMARY KEY, label TEXT, split TEXT, source TEXT, start INTEGER, length INTEGER,
-                     conflict INTEGER DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE images (key TEXT PRIMARY KEY, label TEXT, split TEXT, source TEXT, file INTEGER, start INTEGER,
+                     length INTEGER, conflict INTEGER DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE rejected (source TEXT, reason TEXT);
 """
 
 
-class Spool:
-    """Collects images, then gives them back split by split in the order of their keys.
+class Catalog:
+    """Collects rows, then gives back their images split by split in the order of their keys.
 
     Attributes:
         rows: How many rows of the source were seen.
         duplicates: How many of them were the same bytes as an earlier one, under the same label.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._bytes = (folder / "spool").open("w+b")
+    def __init__(self, folder: Path, shards: list[Ingested]) -> None:
+        self._stack = ExitStack()
+        self._files = [self._stack.enter_context(shard.images.open("rb")) for shard in shards]
         self._index = sqlite3.connect(folder / "index.sqlite", isolation_level=None)
         self._index.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _SCHEMA)
         self._index.execute("BEGIN")
@@ -43,31 +45,29 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._index.close()
-        self._bytes.close()
+        self._stack.close()
 
     def reject(self, source: str, reason: str) -> None:
         """Note a row that cannot be used."""
         self.rows += 1
         self._index.execute("INSERT INTO rejected VALUES (?, ?)", (source, reason))
 
-    def add(self, image: Ingested, split: str) -> None:
-        """Keep an image, unless its bytes are there already."""
-        label = str(image.row.label)
-        seen = self._index.execute("SELECT label, source FROM images WHERE key = ?", (image.key,)).fetchone()
+    def add(self, file: int, row: Row, split: str) -> None:
+        """Take in a row whose image is in the given shard, unless the same bytes are there already."""
+        label = str(row.label)
+        seen = self._index.execute("SELECT label, source FROM images WHERE key = ?", (row.key,)).fetchone()
         if seen is None:
             self.rows += 1
-            start = self._bytes.tell()
-            self._bytes.write(image.encoded)
-            values = (image.key, label, split, image.row.source, start, len(image.encoded))
-            self._index.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, 0)", values)
-        elif seen[0] == label and not self._in_conflict(image.key):
+            values = (row.key, label, split, row.source, file, row.start, row.length)
+            self._index.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, 0)", values)
+        elif seen[0] == label and not self._in_conflict(row.key):
             self.rows += 1
             self.duplicates += 1
         else:
-            if not self._in_conflict(image.key):
-                self._index.execute("UPDATE images SET conflict = 1 WHERE key = ?", (image.key,))
+            if not self._in_conflict(row.key):
+                self._index.execute("UPDATE images SET conflict = 1 WHERE key = ?", (row.key,))
                 self._index.execute("INSERT INTO rejected VALUES (?, ?)", (seen[1], _conflict(seen[0], label)))
-            self.reject(image.row.source, _conflict(label, seen[0]))
+            self.reject(row.source, _conflict(label, seen[0]))
 
     def rejected(self) -> Iterator[tuple[str, str]]:
         """Yield source and reason of every row that is left out."""
@@ -85,10 +85,11 @@ class Spool:
     def records(self, split: str, classes: list[str]) -> Iterator[Record]:
         """Yield the images of a split in the order of their keys."""
         numbers = {name: number for number, name in enumerate(classes)}
-        query = "SELECT key, label, source, start, length FROM images WHERE split = ? AND NOT conflict ORDER BY key"
-        for key, label, source, start, length in self._index.execute(query, (split,)):
-            self._bytes.seek(start)
-            yield Record(self._bytes.read(length), numbers[label], key, source)
+        query = """SELECT key, label, source, file, start, length FROM images
+                   WHERE split = ? AND NOT conflict ORDER BY key"""
+        for key, label, source, file, start, length in self._index.execute(query, (split,)):
+            self._files[file].seek(start)
+            yield Record(self._files[file].read(length), numbers[label], key, source)
 
     def _in_conflict(self, key: str) -> bool:
         return bool(self._index.execute("SELECT conflict FROM images WHERE key = ?", (key,)).fetchone()[0])

@@ -1,0 +1,14 @@
+"""The step as a pipeline runs it: parameters in, a KFP artifact out."""
+
+from typing import Any
+
+from graftwork.components.ingest_images.ingest import ingest
+from graftwork.progress import step
+from graftwork.shards import Shard
+
+
+@step("ingest_images")
+def run(data: str, fingerprint: str, shard: str, input_size: int, ingested: Any, stored_size: int) -> None:
+    """Ingest a shard of `data` into the KFP artifact `ingested`."""
+    written = ingest(data, fingerprint, Shard.parse(shard), input_size, ingested.path, stored_size)
+    ingested.metadata["rows"] = written.size

@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines: pipelines compiled for a site, uploaded, run, followed and scheduled."""

@@ -1,0 +1,181 @@
+"""A pipeline as the file that a cluster gets: KFP's intermediate representation, fitted to a site."""
+
+import copy
+import hashlib
+import json
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from google.protobuf import json_format
+from kfp import compiler
+from kfp.compiler.compiler_utils import KubernetesManifestOptions
+from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+
+from graftwork import pipelines
+from graftwork._version import __version__
+from graftwork.components import IMAGE
+from graftwork.errors import UserError
+
+DATA_MOUNT = "/data"
+CREDENTIALS_MOUNT = "/var/run/secrets/graftwork"
+CREDENTIALS_KEY = "credentials.json"
+_READS_SOURCE = {"exec-fingerprint-source", "exec-load-base-model", "exec-ingest-images"}
+_IR, _MANIFEST = "ir", "kubernetes-manifest"
+FORMATS = (_IR, _MANIFEST)
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a platform team fixes for its cluster when it compiles.
+
+    Attributes:
+        image: In which every step runs.
+        image_pull_secret: Name of the Kubernetes secret for the image's registry; "" for none.
+        credentials_secret: Name of a Kubernetes secret whose key credentials.json lets Google's client read the data
+            and the base model; "" where the service account may read them.
+        data_volume: Name of a persistent volume claim to mount at /data in the steps that read; "" for none.
+    """
+
+    image: str = IMAGE
+    image_pull_secret: str = ""
+    credentials_secret: str = ""
+    data_volume: str = ""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled pipeline.
+
+    Attributes:
+        name: Of the pipeline, as in transfer-learning.
+        title: For people.
+        description: What it does, in one line.
+        parameters: Names of its parameters.
+        required: Those without a default.
+        image: In which its steps run.
+        text: The file's content.
+    """
+
+    name: str
+    title: str
+    description: str
+    parameters: tuple[str, ...]
+    required: tuple[str, ...]
+    image: str
+    text: str
+
+    @property
+    def version(self) -> str:
+        """A name for exactly this content."""
+        return f"{__version__}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+
+
+def compile_pipeline(
+    name: str, site: Site, format: Literal["ir", "kubernetes-manifest"] = "ir", namespace: str | None = None
+) -> Compiled:
+    """Compile one of graftwork's pipelines; the same arguments give the same bytes.
+
+    Args:
+        name: See `graftwork.pipelines.NAMES`.
+        site: What is fixed at compile time.
+        format: "ir", or "kubernetes-manifest" for a Pipeline and a PipelineVersion resource.
+        namespace: Of the resources.
+
+    Raises:
+        UserError: There is no such pipeline.
+    """
+    pipeline = copy.deepcopy(pipelines.load(name))
+    _fit(pipeline, site)
+    compiled = _described(_with_header(_written(pipeline)))
+    if format == _MANIFEST:
+        options = KubernetesManifestOptions(
+            pipeline_name=compiled.name,
+            pipeline_display_name=compiled.title,
+            # Kubernetes names hold no dots in front of KFP's own; a version is named by its content.
+            pipeline_version_name=f"{compiled.name}-{compiled.version.replace('.', '-')}",
+            pipeline_version_display_name=compiled.version,
+            namespace=namespace,
+            include_pipeline_manifest=True,
+        )
+        text = _written(pipeline, kubernetes_manifest_options=options, kubernetes_manifest_format=True)
+        return Compiled(**{**vars(compiled), "text": text})
+    return compiled
+
+
+def read_compiled(path: str | Path) -> Compiled:
+    """Read a file that `compile_pipeline` or KFP's own compiler wrote.
+
+    Raises:
+        UserError: It cannot be read, or is no compiled pipeline.
+    """
+    try:
+        return _described(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError("the pipeline cannot be read", {"file": path, "why": error}) from None
+    except (yaml.YAMLError, KeyError, TypeError, StopIteration):
+        expected = "a file from  graftwork compile PIPELINE -o FILE"
+        raise UserError("this is no compiled pipeline", {"file": path, "expected": expected}) from None
+
+
+def _described(text: str) -> Compiled:
+    spec = next(yaml.safe_load_all(text))
+    info, inputs = spec["pipelineInfo"], spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    executors = spec["deploymentSpec"]["executors"].values()
+    return Compiled(
+        name=info["name"],
+        title=info.get("displayName", info["name"]),
+        description=(info.get("description") or info["name"]).strip().splitlines()[0],
+        parameters=tuple(inputs),
+        required=tuple(name for name, entry in inputs.items() if not entry.get("isOptional")),
+        image=next(executor["container"]["image"] for executor in executors),
+        text=text,
+    )
+
+
+def _written(pipeline: Any, **options: Any) -> str:
+    with tempfile.TemporaryDirectory(prefix="graftwork-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(pipeline, str(path), **options)
+        return path.read_text(encoding="utf-8")
+
+
+def _with_header(text: str) -> str:
+    """Replace KFP's comment, in which mappings come in an order that changes, by one that says more."""
+    spec = next(yaml.safe_load_all(text))
+    lines = [f"{spec['pipelineInfo']['name']}, made by graftwork {__version__}", "", "Parameters:"]
+    for name, entry in spec["root"]["inputDefinitions"]["parameters"].items():
+        default = f" [{json.dumps(entry['defaultValue'], sort_keys=True)}]" if "defaultValue" in entry else ""
+        lines.append(f"  {name}{default}: {entry['description']}")
+    body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines) + body
+
+
+def _fit(pipeline: Any, site: Site) -> None:
+    """Write what a site fixes into every executor of a pipeline."""
+    executors = pipeline.pipeline_spec.deployment_spec["executors"]
+    placed = pipeline.platform_spec.platforms["kubernetes"].deployment_spec.executors
+    for label in executors:
+        container = executors[label]["container"]
+        container["image"] = site.image
+        config = json_format.ParseDict(json_format.MessageToDict(placed[label]), kubernetes.KubernetesExecutorConfig())
+        if site.image_pull_secret:
+            secret = config.image_pull_secret.add(secret_name=site.image_pull_secret)
+            secret.secret_name_parameter.runtime_value.constant.string_value = site.image_pull_secret
+        if label in _READS_SOURCE and site.credentials_secret:
+            volume = config.secret_as_volume.add(secret_name=site.credentials_secret, mount_path=CREDENTIALS_MOUNT)
+            volume.secret_name_parameter.runtime_value.constant.string_value = site.credentials_secret
+            path = f"{CREDENTIALS_MOUNT}/{CREDENTIALS_KEY}"
+            container["env"] = [{"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": path}]
+        if label in _READS_SOURCE and site.data_volume:
+            claim = config.pvc_mount.add(mount_path=DATA_MOUNT, constant=site.data_volume)
+            claim.pvc_name_parameter.runtime_value.constant.string_value = site.data_volume
+        if config != kubernetes.KubernetesExecutorConfig():
+            placed[label].Clear()
+            json_format.ParseDict(json_format.MessageToDict(config), placed[label])
+        else:
+            del placed[label]

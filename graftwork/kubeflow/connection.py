@@ -1,0 +1,216 @@
+"""The connection to a Kubeflow Pipelines server, and what goes wrong with it in plain words."""
+
+import contextlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kfp
+import kfp_server_api
+import requests
+import urllib3
+from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
+
+from graftwork.errors import UserError
+
+HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # of KFP's own
+TOKEN_VARIABLE = "KF_PIPELINES_TOKEN"
+COOKIE_VARIABLE = "KF_PIPELINES_COOKIE"
+_IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")  # where KFP's documentation mounts it
+_TIMEOUT = (10, 60)  # seconds to connect, and to wait for an answer
+_PAGE = 100
+_LOST = (urllib3.exceptions.HTTPError, requests.exceptions.RequestException, ConnectionError, TimeoutError)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is, and who is asking.
+
+    Attributes:
+        host: URL of the API; None inside a cluster, or to go through the Kubernetes configuration of this machine.
+        namespace: Of the user, where the server has many; None where it has one.
+        token_file: A file with a bearer token, read anew for every request; None for the environment's or none.
+        ca_file: Certificates that the server's is checked against; None for the usual ones.
+        kube_context: Of the Kubernetes configuration; None for the current one.
+    """
+
+    host: str | None = None
+    namespace: str | None = None
+    token_file: str | None = None
+    ca_file: str | None = None
+    kube_context: str | None = None
+
+
+class Kubeflow:
+    """A server that has answered.
+
+    Attributes:
+        client: KFP's own client.
+        namespace: Of the user, None where the server has one for all.
+        where: The server's address, for people.
+    """
+
+    def __init__(self, address: Address) -> None:
+        """Connect.
+
+        Raises:
+            UserError: The server cannot be reached, does not let the user in, or is no Kubeflow Pipelines server.
+        """
+        host = address.host or os.environ.get(HOST_VARIABLE)
+        self.host = (host if "://" in host else f"https://{host}").rstrip("/") if host else None
+        self.where = self.host or "this cluster's own Kubeflow"
+        self.namespace = address.namespace
+        for file in (address.ca_file, address.token_file):
+            if file and not Path(file).is_file():
+                raise UserError("the file does not exist", {"file": file})
+        credentials = _credentials(address)
+        if self.host:
+            multi_user = self._knock(address, credentials)
+            if multi_user and not self.namespace:
+                raise UserError(
+                    "this Kubeflow has a namespace for each team, and none is given",
+                    {"host": self.where},
+                    next="name yours: --namespace NAME",
+                )
+        with self.saying("connect"), contextlib.redirect_stdout(None), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.client = kfp.Client(
+                host=self.host,
+                namespace=self.namespace or "kubeflow",
+                existing_token=None if credentials else os.environ.get(TOKEN_VARIABLE),
+                credentials=credentials,
+                cookies=os.environ.get(COOKIE_VARIABLE),
+                ssl_ca_cert=address.ca_file,
+                kube_context=address.kube_context,
+            )
+
+    def _knock(self, address: Address, credentials: ServiceAccountTokenVolumeCredentials | None) -> bool:
+        """Ask whether the server is well; return whether it has a namespace for each team."""
+        token = credentials._get_token() if credentials else os.environ.get(TOKEN_VARIABLE)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if os.environ.get(COOKIE_VARIABLE):
+            headers["Cookie"] = os.environ[COOKIE_VARIABLE]
+        url = f"{self.host}/apis/v2beta1/healthz"
+        try:
+            answer = requests.get(
+                url, headers=headers, timeout=_TIMEOUT, verify=address.ca_file or True, allow_redirects=False
+            )
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
+            raise UserError("this is no address of a server", {"host": self.where}) from None
+        except requests.exceptions.SSLError as error:
+            next = "if it is your own authority's: --ca-file FILE"
+            raise UserError(
+                "the server's certificate is not trusted", {"host": self.where, "reason": _innermost(error)}, next
+            ) from None
+        except requests.exceptions.RequestException as error:
+            next = "check the address, and that a port-forward or VPN is up"
+            raise UserError(
+                "Kubeflow cannot be reached", {"host": self.where, "reason": _innermost(error)}, next
+            ) from None
+        if answer.is_redirect or answer.status_code in (401, 403) or "html" in answer.headers.get("Content-Type", ""):
+            raise self._not_let_in(_reason(answer.text) if answer.status_code in (401, 403) else "a page to log in")
+        if answer.status_code >= 400:
+            facts = {"host": self.where, "asked": url, "answer": f"{answer.status_code} {answer.reason}"}
+            raise UserError("this does not answer as Kubeflow Pipelines does", facts, next="is a path missing in it?")
+        try:
+            return bool(answer.json().get("multi_user"))
+        except (ValueError, AttributeError):
+            facts = {"host": self.where, "asked": url, "answer": answer.text[:80]}
+            raise UserError("this does not answer as Kubeflow Pipelines does", facts) from None
+
+    def _not_let_in(self, reason: str) -> UserError:
+        return UserError(
+            "Kubeflow does not let you in: the token is missing, wrong or has expired",
+            {"host": self.where, "reason": reason},
+            next=[
+                "put a fresh one into a file, and name it: --token-file FILE",
+                f"or into the environment: {TOKEN_VARIABLE}, or a session's cookie: {COOKIE_VARIABLE}",
+            ],
+        )
+
+    @contextlib.contextmanager
+    def saying(self, doing: str) -> Iterator[None]:
+        """Turn what the client raises while `doing` something into a UserError in plain words."""
+        try:
+            yield
+        except kfp_server_api.ApiException as error:
+            raise self._refusal(doing, error) from None
+        except _LOST as error:
+            facts = {"host": self.where, "reason": _innermost(error)}
+            raise UserError(f"the connection was lost on trying to {doing}", facts, next="try again") from None
+
+    def _refusal(self, doing: str, error: Any) -> UserError:
+        reason = _reason(error.body or error.reason)
+        if error.status == 401:
+            return self._not_let_in(reason)
+        facts = {"host": self.where, "reason": reason}
+        if self.namespace:
+            facts["namespace"] = self.namespace
+        if error.status == 403:
+            return UserError(f"Kubeflow does not allow you to {doing}", facts, next="is the namespace yours?")
+        return UserError(f"Kubeflow refused to {doing}", facts)
+
+    def link(self, path: str) -> str:
+        """Return the address of a page of Kubeflow's interface."""
+        return f"{os.environ.get('KF_PIPELINES_UI_ENDPOINT') or self.host or '/pipeline'}/#/{path}"
+
+    def find(self, list_: Callable[..., Any], items: str, name: str, **scope: Any) -> list[Any]:
+        """Return everything of a display name.
+
+        Args:
+            list_: The client's function that lists such things, page by page.
+            items: Under which attribute of its answer they are.
+            name: Their display name.
+            scope: What else to pass to the function.
+        """
+        predicate = {"operation": 1, "key": "display_name", "stringValue": name}  # 1: equals
+        return list(self.every(list_, items, filter=json.dumps({"predicates": [predicate]}), **scope))
+
+    def every(self, list_: Callable[..., Any], items: str, **scope: Any) -> Iterator[Any]:
+        """Yield everything that a function of the client lists, page after page."""
+        token = ""
+        while True:
+            with self.saying(f"list {items.replace('_', ' ')}"):
+                page = list_(page_token=token, page_size=_PAGE, **scope)
+            yield from getattr(page, items) or []  # an empty list is left out of the answer
+            token = page.next_page_token
+            if not token:
+                return
+
+
+def _credentials(address: Address) -> ServiceAccountTokenVolumeCredentials | None:
+    """Return what reads the token from a file for every request, so that a renewed one is used."""
+    if address.token_file:
+        return ServiceAccountTokenVolumeCredentials(address.token_file)
+    mounted = os.environ.get("KF_PIPELINES_SA_TOKEN_PATH") or str(_IN_CLUSTER_TOKEN)
+    if not os.environ.get(TOKEN_VARIABLE) and Path(mounted).is_file():
+        return ServiceAccountTokenVolumeCredentials(mounted)
+    return None
+
+
+def _reason(body: Any) -> str:
+    """Return the sentence inside a server's answer."""
+    try:
+        content = json.loads(body)
+        text = content.get("message") or content.get("error_message") or content.get("error") or body
+    except (ValueError, TypeError, AttributeError):
+        text = body
+    return " ".join(str(text).split())[:300] or "none given"
+
+
+def _innermost(error: BaseException) -> str:
+    """Return what lies at the bottom of an error: the reason without the layers that passed it on."""
+    inner = error
+    while True:
+        deeper = getattr(inner, "reason", None)
+        if not isinstance(deeper, BaseException):
+            deeper = next((part for part in inner.args if isinstance(part, BaseException)), inner.__cause__)
+        if deeper is None or deeper is inner:
+            break
+        inner = deeper
+    text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+    return text.rpartition(">: ")[2].rpartition("): ")[2]

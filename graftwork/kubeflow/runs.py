@@ -1,0 +1,231 @@
+"""Runs on Kubeflow: a pipeline uploaded if it has changed, started, and followed to its end."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import kfp_server_api
+
+from graftwork.config import Config
+from graftwork.errors import UserError
+from graftwork.kubeflow.compiling import DATA_MOUNT, Compiled
+from graftwork.kubeflow.connection import Kubeflow
+from graftwork.pipelines.grafting import STEPS
+
+EXPERIMENT = "graftwork"
+_ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+_POLL_SECONDS = 5.0
+_STUCK_SECONDS = 300.0
+_PATIENCE_SECONDS = 600.0
+"""For so long a server that does not answer is asked again."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a pipeline on a server.
+
+    Attributes:
+        pipeline_id: Of the pipeline.
+        version_id: Of the version.
+        name: Of the version, made from its content.
+        new: Whether it was uploaded just now.
+    """
+
+    pipeline_id: str
+    version_id: str
+    name: str
+    new: bool
+
+
+def check_for_cluster(config: Config, compiled: Compiled) -> None:
+    """Refuse what a cluster could not use, before anything is created.
+
+    Args:
+        config: What the user has set.
+        compiled: The pipeline to run.
+
+    Raises:
+        UserError: The data or the base model lies on this machine.
+    """
+    mounted = f"mountPath: {DATA_MOUNT}" in compiled.text
+    for key in ("data", "base_model"):
+        uri = getattr(config, key)
+        is_name = key == "base_model" and "/" not in uri and not Path(uri).suffix
+        if "://" in uri or is_name or (mounted and uri.startswith(f"{DATA_MOUNT}/")):
+            continue
+        raise UserError(
+            f"{key.replace('_', ' ')} is a path on this machine, which the cluster cannot see",
+            {key: uri},
+            next=[
+                "copy it to a bucket, and give its gs:// URI",
+                f"or put it on a persistent volume: --data-volume CLAIM, and a path that begins with {DATA_MOUNT}/",
+            ],
+        )
+
+
+def upload(kubeflow: Kubeflow, compiled: Compiled) -> Version:
+    """Make sure that a server has exactly this pipeline; upload it as a new version only if it has not.
+
+    Raises:
+        UserError: The server refuses, or the connection is lost.
+    """
+    client, namespace = kubeflow.client, kubeflow.namespace
+    found = kubeflow.find(client.list_pipelines, "pipelines", compiled.name, namespace=namespace)
+    if found:
+        pipeline_id = found[0].pipeline_id
+        versions = kubeflow.find(
+            client.list_pipeline_versions, "pipeline_versions", compiled.version, pipeline_id=pipeline_id
+        )
+        if versions:
+            return Version(pipeline_id, versions[0].pipeline_version_id, compiled.version, new=False)
+    else:
+        pipeline = kfp_server_api.V2beta1Pipeline(
+            name=compiled.name, display_name=compiled.name, description=compiled.description, namespace=namespace
+        )
+        with kubeflow.saying(f"create the pipeline {compiled.name}"):
+            pipeline_id = client.pipelines.pipeline_service_create_pipeline(pipeline=pipeline).pipeline_id
+    with (
+        tempfile.TemporaryDirectory(prefix="graftwork-") as folder,
+        kubeflow.saying(f"upload the pipeline {compiled.name}"),
+        contextlib.redirect_stdout(None),  # the client prints a link
+    ):
+        path = Path(folder) / "pipeline.yaml"
+        path.write_text(compiled.text, encoding="utf-8")
+        version = client.upload_pipeline_version(
+            str(path), compiled.version, pipeline_id=pipeline_id, description=compiled.description
+        )
+    return Version(pipeline_id, version.pipeline_version_id, compiled.version, new=True)
+
+
+def experiment(kubeflow: Kubeflow, name: str) -> str:
+    """Return the ID of an experiment, which is created if it is not there."""
+    found = kubeflow.find(kubeflow.client.list_experiments, "experiments", name, namespace=kubeflow.namespace)
+    if found:
+        return str(found[0].experiment_id)
+    with kubeflow.saying(f"create the experiment {name}"), contextlib.redirect_stdout(None):
+        return str(kubeflow.client.create_experiment(name, namespace=kubeflow.namespace).experiment_id)
+
+
+def submit(
+    kubeflow: Kubeflow,
+    version: Version,
+    parameters: Mapping[str, Any],
+    *,
+    run_name: str,
+    experiment_name: str = EXPERIMENT,
+    service_account: str | None = None,
+    caching: bool = True,
+) -> str:
+    """Start a run and return its ID.
+
+    Args:
+        kubeflow: The server.
+        version: Of the pipeline to run.
+        parameters: The pipeline's parameters.
+        run_name: What to call it.
+        experiment_name: Under which it is listed; created if it is not there.
+        service_account: Kubernetes service account of the pods; None for the server's default.
+        caching: Whether results of earlier runs may be used again.
+
+    Raises:
+        UserError: The server refuses, or the connection is lost.
+    """
+    experiment_id = experiment(kubeflow, experiment_name)
+    with kubeflow.saying("start the run"), contextlib.redirect_stdout(None):
+        run = kubeflow.client.run_pipeline(
+            experiment_id,
+            run_name,
+            params=dict(parameters),
+            pipeline_id=version.pipeline_id,
+            version_id=version.version_id,
+            # None leaves the pipeline's own: everything is cached but the look at the source.
+            enable_caching=None if caching else False,
+            service_account=service_account,
+        )
+    return str(run.run_id)
+
+
+def link_to_run(kubeflow: Kubeflow, run_id: str) -> str:
+    """Return the address of a run's page."""
+    return kubeflow.link(f"runs/details/{run_id}")
+
+
+def watch(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_seconds: float = _POLL_SECONDS) -> bool:
+    """Follow a run to its end; lost connections are made again.
+
+    Args:
+        kubeflow: The server.
+        run_id: Which run.
+        say: Is given one line when a step starts, and one when it ends.
+        poll_seconds: How often to ask.
+
+    Returns:
+        Whether the run succeeded.
+
+    Raises:
+        UserError: There is no such run, the user is no longer let in, or the server does not answer for ten minutes.
+    """
+    seen: dict[str, str] = {}
+    warned: set[str] = set()
+    answered = time.monotonic()
+    while True:
+        try:
+            with kubeflow.saying(f"look at the run {run_id}"):
+                run = kubeflow.client.get_run(run_id)
+        except UserError as error:
+            lost = time.monotonic() - answered
+            if not _passes(error) or lost > _PATIENCE_SECONDS:
+                raise UserError(
+                    error.problem,
+                    {**error.facts, "run": f"goes on: {link_to_run(kubeflow, run_id)}"},
+                    next=[*error.next, f"follow it again: graftwork watch {run_id}"],
+                ) from None
+            time.sleep(poll_seconds)
+            continue
+        answered = time.monotonic()
+        for task in sorted(_steps(run), key=lambda task: str(task.create_time)):
+            _tell(task, seen, warned, say)
+        if run.state in _ENDED:
+            reason = f": {run.error.message}" if run.error and run.error.message else ""
+            say(f"run {run.state.lower()}{reason}")
+            return bool(run.state == "SUCCEEDED")
+        time.sleep(poll_seconds)
+
+
+def _passes(error: UserError) -> bool:
+    return error.problem.startswith("the connection was lost") or "temporarily" in str(error).lower()
+
+
+def _steps(run: Any) -> list[Any]:
+    """Return the tasks of a run that are steps: not loops, nor what KFP runs before each of them."""
+    details = (run.run_details and run.run_details.task_details) or []
+    return [task for task in details if _step(task) in STEPS]
+
+
+def _step(task: Any) -> str:
+    return str(task.display_name or "").lower().replace(" ", "_").replace("-", "_")
+
+
+def _tell(task: Any, seen: dict[str, str], warned: set[str], say: Callable[[str], None]) -> None:
+    state, step = str(task.state), _step(task)
+    waits = (datetime.now(task.create_time.tzinfo) - task.create_time).total_seconds() if task.create_time else 0.0
+    if state == "PENDING" and waits > _STUCK_SECONDS and task.task_id not in warned:
+        warned.add(task.task_id)
+        pod = f" {task.pod_name}" if task.pod_name else ""
+        say(
+            f"{step:<20} waits for {waits / 60:.0f} minutes: no node fits, or the image cannot be pulled? "
+            f"Look at its pod{pod}"
+        )
+    if seen.get(task.task_id) == state or state not in ("RUNNING", *_ENDED):
+        return
+    seen[task.task_id] = state
+    seconds = ""
+    if state in _ENDED and task.start_time and task.end_time and task.end_time.year > 1970 < task.start_time.year:
+        seconds = f"  {(task.end_time - task.start_time).total_seconds():.0f} s"
+    reason = f": {task.error.message}" if task.error and task.error.message else ""
+    say(f"{step:<20} {state.lower()}{seconds}{reason}")

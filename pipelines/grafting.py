@@ -1,0 +1,119 @@
+"""The part that all pipelines have in common: from labelled images and a saved model to a trained head."""
+
+from typing import Any, List, NamedTuple  # noqa: UP035
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Metrics, Model
+
+from graftwork.components.extract_features.component import extract_features
+from graftwork.components.fingerprint_source.component import fingerprint_source
+from graftwork.components.ingest_images.component import ingest_images
+from graftwork.components.load_base_model.component import load_base_model
+from graftwork.components.prepare_data.component import prepare_data
+from graftwork.components.train_head.component import train_head
+from graftwork.pipelines.scheduling import PARALLELISM, Nodes, on_cpu, retried
+
+STEPS = (
+    "fingerprint_source",
+    "load_base_model",
+    "ingest_images",
+    "prepare_data",
+    "extract_features",
+    "train_head",
+    "fine_tune",
+    "evaluate",
+    "select_model",
+)
+"""In the order they run one after another."""
+
+
+class Results(NamedTuple):
+    """What a pipeline leaves behind."""
+
+    model: Model
+    metrics: Metrics
+    report: HTML
+
+
+class Grafted(NamedTuple):
+    """Prepared images, and a base with a trained head."""
+
+    images: Any
+    head: Any
+
+
+# A pipeline of its own, because a local run hands results of other steps to a loop only as a pipeline's parameters.
+@dsl.pipeline(name="ingest", display_name="Ingest")
+def ingest(
+    data: str,
+    fingerprint: str,
+    shards: list,  # type: ignore[type-arg]
+    input_size: int,
+    stored_size: int,
+) -> List[Dataset]:  # noqa: UP006
+    """Read and check a source, on as many machines as there are shards of it.
+
+    Args:
+        data: A folder or a table of labelled images.
+        fingerprint: What it holds.
+        shards: The shares of it.
+        input_size: Of the network that will see the images, in pixels.
+        stored_size: Shorter side in pixels to which larger images are shrunk; 0 for what suits the input size.
+
+    Returns:
+        An artifact for each shard.
+    """
+    with dsl.ParallelFor(shards, parallelism=PARALLELISM, name="share of the source") as shard:
+        task = ingest_images(
+            data=data, fingerprint=fingerprint, shard=shard, input_size=input_size, stored_size=stored_size
+        )
+        retried(on_cpu(task))
+    return dsl.Collected(task.outputs["ingested"])
+
+
+def graft(
+    data: Any,
+    base_model: Any,
+    preprocessing: Any,
+    input_size: Any,
+    feature_layer: Any,
+    stored_size: Any,
+    prepare: Any,
+    head: Any,
+    seed: Any,
+    ingest_shards: Any,
+    extract_shards: Any,
+    nodes: Nodes,
+) -> Grafted:
+    """Prepare the images, run the frozen base over them once, and train a head on what it says.
+
+    Args:
+        data: As all that follow, a parameter of the pipeline; see `transfer_learning`.
+        nodes: Where the steps that train or extract run.
+    """
+    sources = on_cpu(fingerprint_source(data=data, base_model=base_model, ingest_shards=ingest_shards))
+    sources.set_caching_options(False)  # the one step that looks whether anything has changed
+    base = on_cpu(
+        load_base_model(
+            uri=base_model,
+            fingerprint=sources.outputs["base_model_fingerprint"],
+            preprocessing=preprocessing,
+            input_size=input_size,
+            feature_layer=feature_layer,
+        )
+    )
+    ingested = ingest(
+        data=data,
+        fingerprint=sources.outputs["data_fingerprint"],
+        shards=sources.outputs["shards"],
+        input_size=base.outputs["size"],
+        stored_size=stored_size,
+    )
+    prepared = prepare_data(ingested=ingested.output, prepare=prepare, extract_shards=extract_shards)
+    retried(on_cpu(prepared))
+    images, base_folder = prepared.outputs["images"], base.outputs["model"]
+    with dsl.ParallelFor(prepared.outputs["Output"], parallelism=PARALLELISM, name="share of the images") as share:
+        extracted = nodes.run(extract_features(images=images, base_model=base_folder, shard=share))
+    features = dsl.Collected(extracted.outputs["features"])
+    grafted = nodes.run(train_head(features=features, base_model=base_folder, head=head, seed=seed))
+    return Grafted(images, grafted.outputs["model"])

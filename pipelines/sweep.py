@@ -1,0 +1,86 @@
+"""Several ways of fine-tuning the same head, side by side; the best on validation is kept."""
+
+from kfp import dsl
+
+from graftwork.components.evaluate.component import evaluate
+from graftwork.components.fine_tune.component import fine_tune as fine_tune_step
+from graftwork.components.select_model.component import select_model
+from graftwork.config import SweepConfig
+from graftwork.pipelines.grafting import Results, graft
+from graftwork.pipelines.scheduling import DEFAULTS, PARALLELISM, Nodes, on_cpu, retried
+
+GRID = SweepConfig().points()
+
+
+@dsl.pipeline(name="sweep", display_name="Sweep over depth and learning rate")
+def sweep(
+    data: str,
+    base_model: str,
+    preprocessing: str = "",
+    input_size: int = 0,
+    feature_layer: str = "auto",
+    stored_size: int = 0,
+    prepare: dict = {},  # type: ignore[type-arg]
+    head: dict = {},  # type: ignore[type-arg]
+    fine_tune: dict = {},  # type: ignore[type-arg]
+    grid: list = GRID,  # type: ignore[type-arg]
+    seed: int = 0,
+    ingest_shards: int = DEFAULTS.ingest_shards,
+    extract_shards: int = DEFAULTS.extract_shards,
+    accelerator: str = DEFAULTS.accelerator,
+    accelerators: str = str(DEFAULTS.accelerators),
+    node_selector: dict = dict(DEFAULTS.node_selector),  # type: ignore[type-arg]
+    tolerations: list = list(DEFAULTS.tolerations),  # type: ignore[type-arg]
+    cpu: str = DEFAULTS.cpu,
+    memory: str = DEFAULTS.memory,
+) -> Results:
+    """Fine-tune one head at every point of a grid, evaluate all of them, and keep the best on validation.
+
+    Args:
+        data: A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI.
+        base_model: A .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model.
+        preprocessing: What the base's pixels need, by name or as JSON with scale and offset; empty to find it.
+        input_size: Height and width in pixels at which the base runs; 0 for the size it was saved with.
+        feature_layer: Where the base is cut: a layer's name, "penultimate", or "auto".
+        stored_size: Shorter side in pixels to which larger images are shrunk; 0 for 1.15 times the base's input.
+        prepare: How images become splits, see graftwork.config.PrepareConfig.
+        head: How the head is trained, see graftwork.config.HeadConfig.
+        fine_tune: What all points have in common, see graftwork.config.FineTuneConfig.
+        grid: The points, each as text, as in ["{layers: 5, learning_rate: 0.001}", "{layers: all}"].
+        seed: Of every random choice.
+        ingest_shards: Over how many machines the reading of the images fans out.
+        extract_shards: Over how many machines the extraction of features fans out.
+        accelerator: Resource name of the accelerator for the steps that train or extract.
+        accelerators: How many of it each of those steps gets; "0" for none.
+        node_selector: Labels of the nodes for those steps, as in {"pool": "gpu"}.
+        tolerations: Taints of nodes which those steps tolerate, as Kubernetes writes them.
+        cpu: CPUs for each of those steps.
+        memory: Memory for each of those steps.
+
+    Returns:
+        model: The classifier that is best on validation.
+        metrics: What it and the other candidates reach on validation and test.
+        report: The evaluation for people, with the sweep.
+    """
+    nodes = Nodes(accelerator, accelerators, node_selector, tolerations, cpu, memory)
+    images, grafted = graft(
+        data,
+        base_model,
+        preprocessing,
+        input_size,
+        feature_layer,
+        stored_size,
+        prepare,
+        head,
+        seed,
+        ingest_shards,
+        extract_shards,
+        nodes,
+    )
+    with dsl.ParallelFor(grid, parallelism=PARALLELISM, name="point of the grid") as point:
+        tuned = nodes.run(fine_tune_step(images=images, head=grafted, settings=fine_tune, point=point, seed=seed))
+    model = tuned.outputs["model"]  # collected twice: KFP changes what it is given
+    evaluated = retried(on_cpu(evaluate(images=images, head=grafted, sweep=dsl.Collected(model), seed=seed)))
+    evaluation = evaluated.outputs["evaluation"]
+    selected = on_cpu(select_model(evaluation=evaluation, head=grafted, sweep=dsl.Collected(model)))
+    return Results(selected.outputs["model"], selected.outputs["metrics"], evaluated.outputs["report"])
