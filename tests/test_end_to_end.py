@@ -187,3 +187,26 @@ class TestBadInput:
     def test_an_unknown_key(self, base_file: Path, tmp_path: Path) -> None:
         said = self.fails(tmp_path, tmp_path, base_file, "--set", "fine_tune.layer=3")
         assert "fine_tune.layers" in said
+
+
+def test_a_sweep_over_shards_keeps_the_best_and_runs_only_new_points_again(
+    finished: Path, base_file: Path, tmp_path: Path
+) -> None:
+    shards = ["--set", "cluster.ingest_shards=2", "--set", "cluster.extract_shards=4"]
+    points = ["--pipeline", "sweep", "--set", "sweep.learning_rate=[1.0e-3]", *shards]
+    printed = run(finished / "photos", base_file, tmp_path, *points, "--set", "sweep.layers=[1]")
+    single = json.loads((finished / "output" / "metrics.json").read_text())
+    swept = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(swept["candidates"]) == {"head", "fine-tuned-1-0.001"}
+    assert swept["candidates"]["head"] == single["candidates"]["head"]  # however many shards
+    assert printed.count("ingest_images") == 2
+    run(finished / "photos", base_file, tmp_path, *points, "--set", "sweep.layers=[1,all]")
+    assert steps_run(tmp_path) == {"fingerprint_source", "fine_tune", "evaluate", "select_model"}
+    log = (tmp_path / "run.log").read_text()
+    assert log.count('"event": "start"') == len(steps_run(tmp_path))  # one of the two points was cached
+    swept = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(swept["candidates"]) == {"head", "fine-tuned-1-0.001", "fine-tuned-all-0.001"}
+    validation = {name: splits["validation"] for name, splits in swept["candidates"].items()}
+    best = max(validation.values(), key=lambda found: (found["accuracy"], -found["loss"]))
+    assert validation[swept["selected"]] == best
+    assert "<h2>Sweep</h2>" in (tmp_path / "report.html").read_text()

@@ -275,6 +275,31 @@ class TestReport:
         assert shown.tags.count("svg") == 3  # confusion, calibration, curves
         assert shown.tags.count("img") == len(evaluated.mistakes["head"])
 
+    def test_a_sweep_is_a_table_and_a_picture_the_best_first(
+        self, prepared: Path, flow: Path, evaluated: Evaluated
+    ) -> None:
+        before = evaluated.evaluation
+        candidates, training = dict(before.candidates), dict(before.training)
+        for layers, rate, accuracy in ((3, 1e-4, 0.5), (3, 1e-3, 0.75), (7, 1e-4, 0.625)):
+            name = f"fine-tuned-{layers}-{rate}"
+            tuned = training["fine-tuned"]["fine_tune"]
+            settings = {**tuned["settings"], "learning_rate": rate}
+            training[name] = {**training["fine-tuned"], "fine_tune": {**tuned, "layers": layers, "settings": settings}}
+            validation = {**before.candidates["fine-tuned"]["validation"], "accuracy": accuracy}
+            candidates[name] = {**before.candidates["fine-tuned"], "validation": validation}
+        del candidates["fine-tuned"], training["fine-tuned"]
+        swept = dataclasses.replace(before, candidates=candidates, training=training)
+        folder = model.read(flow / "tuned")
+        page = render(swept, [], images.read(prepared), folder, "fine-tuned-3-0.001", "of this test")
+        shown = Structure()
+        shown.feed(page)
+        assert shown.open == []
+        assert shown.tags.count("svg") == 4
+        rows = re.findall(r'<tr ([^>]*)><td class="r">(\d+)</td><td class="r">([0-9.]+)</td>', page)
+        assert [row[1:] for row in rows] == [("3", "0.001"), ("7", "0.0001"), ("3", "0.0001")]
+        assert ["chosen" in row[0] for row in rows] == [True, False, False]
+        assert "the head alone" in shown.text
+
     def test_it_says_that_test_numbers_have_no_say(self, prepared: Path, flow: Path, evaluated: Evaluated) -> None:
         assert "Only validation numbers choose" in self.page(prepared, flow, evaluated)
 

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from images_on_disk import prepare_source, write_photos
 from scipy.optimize import check_grad
 from sklearn.linear_model import LogisticRegression
 
-from graftwork.artifacts import features, model
+from graftwork.artifacts import features, images, model
 from graftwork.balance import class_weights
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.train_head import linear
 from graftwork.components.train_head.train import as_keras, score, train_head, try_heads
-from graftwork.config import HeadConfig
+from graftwork.config import HeadConfig, PrepareConfig
 from graftwork.errors import UserError
+from graftwork.shards import Shard
 
 from conftest import every_row
 
@@ -169,9 +171,33 @@ def test_features_of_another_base_are_refused(prepared: Path, base_file: Path, t
     assert not (tmp_path / "head").exists()
 
 
+@pytest.mark.parametrize("shards", [2, 3, 9])
+def test_the_number_of_shards_changes_no_head(
+    tmp_path: Path, base_file: Path, monkeypatch: pytest.MonkeyPatch, shards: int
+) -> None:
+    monkeypatch.setattr(images, "_IMAGES_PER_SHARD", 40)
+    prepare_source(str(write_photos(tmp_path / "photos")), tmp_path / "images", PrepareConfig())
+    load_base_model(str(base_file), tmp_path / "base")
+    parts = [tmp_path / f"features-{number}" for number in range(1, shards + 1)]
+    for number, part in enumerate(parts, start=1):
+        extract_features(tmp_path / "images", tmp_path / "base", part, Shard(number, shards))
+    extract_features(tmp_path / "images", tmp_path / "base", tmp_path / "whole")
+    many, one = features.read(*reversed(parts)), features.read(tmp_path / "whole")
+    for split in features.SPLITS:
+        np.testing.assert_allclose(every_row(many.splits[split]), every_row(one.splits[split]), atol=1e-6)
+        np.testing.assert_array_equal(many.splits[split].labels, one.splits[split].labels)
+        np.testing.assert_array_equal(many.splits[split].keys, one.splits[split].keys)
+    heads = [
+        train_head(paths, tmp_path / "base", tmp_path / "head", LINEAR, 0).description["training"]["head"]["validation"]
+        for paths in ([tmp_path / "whole"], parts)
+    ]
+    assert heads[0] == pytest.approx(heads[1], abs=1e-5)
+    with pytest.raises(UserError, match="are there"):
+        features.read(*parts[1:])
+
+
 def test_features_are_those_of_the_base_alone(prepared: Path, base_file: Path, tmp_path: Path) -> None:
     from graftwork import imaging
-    from graftwork.artifacts import images
 
     base = load_base_model(str(base_file), tmp_path / "base")
     cached = extract_features(prepared, tmp_path / "base", tmp_path / "features")

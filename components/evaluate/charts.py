@@ -89,6 +89,39 @@ def curves(epochs: list[dict[str, float]]) -> str:
         return _svg(figure)
 
 
+def sweep(points: list[dict[str, Any]], head: float | None) -> str:
+    """Draw validation accuracy by learning rate, a line for each depth.
+
+    Args:
+        points: Of each candidate "layers", how many were trained, "learning_rate", "accuracy" on validation, and
+            whether it is "selected".
+        head: Validation accuracy of the head alone, None if it is not among the candidates.
+    """
+    depths = sorted({point["layers"] for point in points})
+    rates = sorted({point["learning_rate"] for point in points})
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 2.8), layout="constrained")
+        axes: Axes = figure.subplots()
+        if head is not None:
+            axes.axhline(head, color=FAINT, lw=1, label="the head alone")
+        for number, depth in enumerate(depths):
+            line = sorted((point["learning_rate"], point["accuracy"]) for point in points if point["layers"] == depth)
+            style = {"color": (ACCENT, INK)[number % 2], "ls": ("-", "--", ":")[number // 2 % 3]}
+            label = f"{depth} layer{'' if depth == 1 else 's'}"
+            axes.plot(*zip(*line, strict=True), marker="o", ms=4, label=label, **style)
+        for point in points:
+            if point["selected"]:
+                axes.plot(
+                    point["learning_rate"], point["accuracy"], "o", ms=9, mfc="none", mec=SECOND, label="selected"
+                )
+        axes.set_xscale("log")
+        axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        axes.minorticks_off()
+        axes.set(xlabel="learning rate", ylabel="validation accuracy")
+        figure.legend(loc="outside right center", frameon=False)
+        return _svg(figure)
+
+
 def reliability(bins: list[dict[str, Any]]) -> str:
     """Draw accuracy against confidence; on the diagonal a model is as often right as it claims."""
     with matplotlib.rc_context(_STYLE):

@@ -14,6 +14,7 @@ from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import ModelFolder
 from graftwork.components.evaluate import charts
 from graftwork.components.evaluate.evaluate import Mistake
+from graftwork.selection import rank
 
 _THUMBNAIL = 112
 _MOST_CLASSES = 60
@@ -35,7 +36,11 @@ def render(
     """
     test = evaluation.candidates[selected]["test"]
     training = model.description["training"]
-    fine_tuning = next((t["fine_tune"] for t in evaluation.training.values() if "fine_tune" in t), None)
+    points = _points(evaluation, selected)
+    # Of a sweep, the best way of fine-tuning is told of, be it selected or not.
+    fine_tuning = evaluation.training[points[0]["name"]]["fine_tune"] if points else None
+    untuned = [name for name in evaluation.candidates if "fine_tune" not in evaluation.training[name]]
+    head_accuracy = evaluation.candidates[untuned[0]]["validation"]["accuracy"] if untuned else None
     worst_first = sorted(test["per_class"].items(), key=lambda item: (item[1]["f1"], item[0]))
     environment = Environment(
         loader=PackageLoader("graftwork.components.evaluate", ""),
@@ -60,10 +65,31 @@ def render(
         confusion_is_wide=charts.is_wide(evaluation.classes),
         confusion=Markup(charts.confusion(test["confusion"], evaluation.classes)),
         curves=Markup(charts.curves(fine_tuning["curve"])) if fine_tuning else None,
+        points=points,
+        sweep=Markup(charts.sweep(points, head_accuracy)) if len(points) > 1 else None,
         reliability=Markup(charts.reliability(test["calibration"])),
         mistakes=[(mistake, _thumbnail(mistake.encoded)) for mistake in mistakes],
         settings=json.dumps(training, indent=2, ensure_ascii=False),
     )
+
+
+def _points(evaluation: Evaluation, selected: str) -> list[dict[str, Any]]:
+    """Return the candidates that were fine-tuned and how, the best on validation first."""
+    points = [
+        {
+            "name": name,
+            "layers": training["fine_tune"]["layers"],
+            "learning_rate": training["fine_tune"]["settings"]["learning_rate"],
+            "epochs": training["fine_tune"]["epochs"],
+            "seconds": training["fine_tune"]["seconds"],
+            "accuracy": evaluation.candidates[name]["validation"]["accuracy"],
+            "loss": evaluation.candidates[name]["validation"]["loss"],
+            "selected": name == selected,
+        }
+        for name, training in ((name, evaluation.training[name]) for name in evaluation.candidates)
+        if "fine_tune" in training
+    ]
+    return sorted(points, key=lambda point: rank(point["accuracy"], point["loss"]), reverse=True)
 
 
 def _most_confused(matrix: list[list[int]], classes: list[str]) -> list[tuple[str, str, int, int]]:
