@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -101,12 +102,14 @@ class _Lines(io.TextIOBase):
         self.crash: str | None = None
         self.last: deque[str] = deque(maxlen=5)
         self._log, self._listener, self._pending = log, listener, ""
+        self._lock = threading.RLock()  # steps of one loop write at the same time, each from a thread of its own
 
     def write(self, text: str) -> int:
-        self._pending += text
-        while "\n" in self._pending:
-            line, _, self._pending = self._pending.partition("\n")
-            self._take(line)
+        with self._lock:
+            self._pending += text
+            while "\n" in self._pending:
+                line, _, self._pending = self._pending.partition("\n")
+                self._take(line)
         return len(text)
 
     def _take(self, line: str) -> None:

@@ -106,9 +106,9 @@ def sweep(points: list[dict[str, Any]], head: float | None) -> str:
             axes.axhline(head, color=FAINT, lw=1, label="the head alone")
         for number, depth in enumerate(depths):
             line = sorted((point["learning_rate"], point["accuracy"]) for point in points if point["layers"] == depth)
-            style = {"color": (ACCENT, INK)[number % 2], "ls": ("-", "--", ":")[number // 2 % 3]}
+            colour, dashes = (ACCENT, INK)[number % 2], ("-", "--", ":")[number // 2 % 3]
             label = f"{depth} layer{'' if depth == 1 else 's'}"
-            axes.plot(*zip(*line, strict=True), marker="o", ms=4, label=label, **style)
+            axes.plot(*zip(*line, strict=True), marker="o", ms=4, label=label, color=colour, ls=dashes)
         for point in points:
             if point["selected"]:
                 axes.plot(
