@@ -1,6 +1,7 @@
 """Run a pipeline on this machine: every step in a process of its own, results cached, progress reported."""
 
 import contextlib
+import copy
 import fcntl
 import io
 import logging
@@ -82,7 +83,7 @@ def _run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Pa
             runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(output / _STEPS), enable_caching=True
         )
         try:
-            task = pipeline(**parameters)
+            task = _tried_once(pipeline)(**parameters)
         except Exception as error:
             if lines.error is not None:
                 raise UserError(*lines.error) from None
@@ -90,6 +91,16 @@ def _run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Pa
             reason = lines.crash or "\n".join(lines.last) or str(error)
             raise StepError(f"{step} failed: {reason}\n  log  {output / LOG}") from error
     return dict(task.outputs)
+
+
+def _tried_once(pipeline: Any) -> Any:
+    """Return the pipeline without its retries: no node is taken away here, and a mistake stays one."""
+    once = copy.deepcopy(pipeline)
+    spec = once.pipeline_spec
+    for graph in (spec.root.dag, *(component.dag for component in spec.components.values())):
+        for task in graph.tasks.values():
+            task.ClearField("retry_policy")
+    return once
 
 
 class _Lines(io.TextIOBase):
