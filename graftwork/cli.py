@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graftwork import __version__, cli_kubeflow
+from graftwork.cli_kubeflow import Sets
 from graftwork.errors import EXIT_CODE, UserError
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; may be repeated.")
-]
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graftwork.config import Config
     from graftwork.kubeflow.compiling import Compiled, Site
     from graftwork.kubeflow.connection import Kubeflow
+    from graftwork.kubeflow.runs import Version
 
 Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning, sweep, or a compiled file.")]
 ConfigFile = Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")]
@@ -131,8 +132,7 @@ def submit(
 
     compiled, parameters = _job(pipeline, config_file, set_, _site(site))
     kubeflow = _connect(address)
-    version = runs.upload(kubeflow, compiled)
-    print(f"pipeline  {compiled.name} {version.name}{'' if version.new else ', as it was there'}")
+    version = _upload(kubeflow, compiled)
     run_id = runs.submit(
         kubeflow,
         version,
@@ -174,13 +174,12 @@ def schedule(
     service_account: ServiceAccount = None,
 ) -> None:
     """Run a pipeline again and again. The same name again changes the schedule; there is never a second one."""
-    from graftwork.kubeflow import runs
     from graftwork.kubeflow import schedules as recurring
 
     when = recurring.Schedule(recurring.parse_cron(cron), max_concurrency, not no_catchup)
     compiled, parameters = _job(pipeline, config_file, set_, _site(site))
     kubeflow = _connect(address)
-    version = runs.upload(kubeflow, compiled)
+    version = _upload(kubeflow, compiled)
     what = recurring.schedule(
         kubeflow,
         name or compiled.name,
@@ -190,7 +189,6 @@ def schedule(
         experiment_name=experiment,
         service_account=service_account,
     )
-    print(f"pipeline  {compiled.name} {version.name}{'' if version.new else ', as it was there'}")
     print(f"schedule  {name or compiled.name}, {what}")
     times = ", ".join(f"{time:%a %d %b %H:%M}" for time in recurring.next_times(when.cron))
     print(f"due       {times} in {recurring.TIME_ZONE}")
@@ -314,6 +312,14 @@ def _connect(options: dict[str, Any]) -> "Kubeflow":
     from graftwork.kubeflow.connection import Address, Kubeflow
 
     return Kubeflow(Address(**options))
+
+
+def _upload(kubeflow: "Kubeflow", compiled: "Compiled") -> "Version":
+    from graftwork.kubeflow import runs
+
+    version = runs.upload(kubeflow, compiled)
+    print(f"pipeline  {compiled.name} {version.name}{'' if version.new else ', as it was there'}")
+    return version
 
 
 def _follow(kubeflow: "Kubeflow", run_id: str) -> None:

@@ -3,6 +3,7 @@
 KFP hands each item of a loop to a task as text, so a shard is the text "2/4": the second of four.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -47,6 +48,13 @@ class Shard:
 
 WHOLE = Shard(1, 1)
 """All of the work."""
+
+
+def incomplete(found: Sequence[Shard]) -> str:
+    """Return what is wrong with shards that should be all of some work, in order; "" if nothing is."""
+    if list(found) == [Shard(number, found[0].total) for number in range(1, found[0].total + 1)]:
+        return ""
+    return f"shards {', '.join(str(shard.number) for shard in found)} of {found[0].total} are there"
 
 
 def shards(total: int) -> list[str]:

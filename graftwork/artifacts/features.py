@@ -16,7 +16,7 @@ import numpy as np
 
 from graftwork.artifacts import arrays
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
-from graftwork.shards import WHOLE, Shard
+from graftwork.shards import WHOLE, Shard, incomplete
 
 SCHEMA = "graftwork.features/1"
 DESCRIPTION = "features.json"
@@ -158,9 +158,7 @@ def read(path: str | os.PathLike[str], *others: str | os.PathLike[str]) -> Featu
     """
     shards = sorted(map(_read_one, (path, *others)), key=lambda features: features.shard.number)
     first = shards[0]
-    numbers = [features.shard.number for features in shards]
-    if numbers != list(range(1, first.shard.total + 1)):
-        why = f"shards {', '.join(map(str, numbers))} of {first.shard.total} are there"
+    if why := incomplete([features.shard for features in shards]):
         raise not_an_artifact("features", first.path / DESCRIPTION, why)
     for other in shards:
         for entry in ("base", "images", "feature_layer", "shape"):

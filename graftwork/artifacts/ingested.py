@@ -15,7 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
-from graftwork.shards import Shard
+from graftwork.shards import Shard, incomplete
 
 SCHEMA = "graftwork.ingested/1"
 DESCRIPTION = "ingested.json"
@@ -159,9 +159,7 @@ def read_all(paths: Iterable[str | os.PathLike[str]]) -> list[Ingested]:
     """
     found = sorted(map(read, paths), key=lambda ingested: ingested.shard.number)
     first = found[0]
-    numbers = [ingested.shard.number for ingested in found]
-    if numbers != list(range(1, first.shard.total + 1)):
-        why = f"shards {', '.join(map(str, numbers))} of {first.shard.total} are there"
+    if why := incomplete([ingested.shard for ingested in found]):
         raise not_an_artifact("ingested", first.path, why)
     for other in found:
         if (other.source, other.fingerprint, other.stored_size) != (first.source, first.fingerprint, first.stored_size):
