@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEMO ?= graftwork-demo
-IMAGE ?= graftwork:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' graftwork/_version.py)
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' graftwork/_version.py)
+VARIANT ?= cpu
+IMAGE ?= graftwork:$(VERSION)$(if $(filter-out cpu,$(VARIANT)),-$(VARIANT))
+BUILD ?= docker build
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
         --custom-compile-command "make lock"
 
@@ -32,11 +35,13 @@ bench-memory: $(VENV)/.ready-dev     ## Peak memory of every step, at 5,000 and 
 
 lock: $(VENV)/.ready-dev             ## Write the lock files anew
 	$(BIN)/pip install --quiet uv
-	$(BIN)/$(LOCK) --extra demo --output-file requirements.lock
-	$(BIN)/$(LOCK) --extra demo --group dev --output-file requirements-dev.lock
+	$(BIN)/$(LOCK) --extra demo --extra docker --output-file requirements.lock
+	$(BIN)/$(LOCK) --extra demo --extra docker --extra gpu --output-file requirements-gpu.lock
+	$(BIN)/$(LOCK) --extra demo --extra docker --group dev --output-file requirements-dev.lock
 
-image:                               ## The container image that every step runs in on a cluster
-	docker build --tag $(IMAGE) .
+image:                               ## The container image that every step runs in on a cluster; VARIANT=gpu for GPU nodes
+	$(BUILD) --build-arg VARIANT=$(VARIANT) --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) --tag $(IMAGE) .
 
 clean:                               ## Remove what make made
 	rm -rf $(VENV) build dist *.egg-info $(DEMO)
