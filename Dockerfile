@@ -29,7 +29,7 @@ COPY --from=build /package/opt/graftwork /opt/graftwork
 # Any user may run it, on a root file system that is read-only: only /tmp and the places of the artifacts are written.
 USER 1000:0
 WORKDIR /tmp
-ENV PATH=/opt/graftwork/bin:$PATH HOME=/tmp \
+ENV PATH=/opt/graftwork/bin:$PATH HOME=/tmp USER=graftwork \
     PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=2
 # What follows the image's name is graftwork's to read, except for the programs with which KFP starts a step.
 ENTRYPOINT ["/bin/sh", "-c", \

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graftwork import __version__, cli_kubeflow
-from graftwork.cli_kubeflow import Sets
+from graftwork.cli_kubeflow import Image, Sets
 from graftwork.errors import EXIT_CODE, UserError
 
 if TYPE_CHECKING:
     from graftwork.config import Config
+
+_RUNNERS = ("subprocess", "docker")
+Runner = Annotated[str, typer.Option(help="subprocess, or docker for a container per step.")]
+Mounts = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH", help="Let containers read more than data and base model; may be repeated."),
+]
 
 app = typer.Typer(
     name="graftwork",
@@ -47,6 +54,9 @@ def run(
         "transfer_learning"
     ),
     set_: Sets = None,
+    runner: Runner = _RUNNERS[0],
+    image: Image = None,
+    mount: Mounts = None,
 ) -> None:
     """Train, evaluate and select a classifier on this machine."""
     from graftwork import config
@@ -54,24 +64,28 @@ def run(
     options = {"data": data, "base_model": base_model, "preprocessing": preprocessing, "output": output}
     overrides = {key: value for key, value in options.items() if value is not None}
     overrides |= dict(config.parse_override(text) for text in set_ or [])
-    _run(config.load(config_file, overrides), pipeline)
+    _run(config.load(config_file, overrides), pipeline, _image(runner, image, mount), mount)
 
 
 @app.command()
 def demo(
-    output: Annotated[str, typer.Option(help="Folder for everything.")] = "graftwork-demo", set_: Sets = None
+    output: Annotated[str, typer.Option(help="Folder for everything.")] = "graftwork-demo",
+    set_: Sets = None,
+    runner: Runner = _RUNNERS[0],
+    image: Image = None,
 ) -> None:
     """Run on embedded weights (EfficientNet-Lite0) and images (5,000 handwritten digits)."""
     from graftwork import config
     from graftwork.demo import CONFIG
     from graftwork.demo.assets import materialize
+
     from graftwork.quiet import without_native_log
 
     with without_native_log():
         digits, base = materialize(Path(output) / "source")
     overrides: dict[str, Any] = {"data": str(digits), "base_model": str(base), "output": output}
     overrides |= dict(config.parse_override(text) for text in set_ or [])
-    _run(config.validated(config.Config, config.merged(CONFIG, overrides), "the demo"))
+    _run(config.validated(config.Config, config.merged(CONFIG, overrides), "the demo"), image=in_image)
 
 
 @app.command()
@@ -111,7 +125,26 @@ def options(
         raise typer.Exit
 
 
-def _run(settings: "Config", pipeline: str = "transfer_learning") -> None:
+def _image(runner: str, image: str | None, mounts: list[str] | None = None) -> str | None:
+    """Return the image in which the steps run, None for processes."""
+    if runner not in _RUNNERS:
+        raise UserError(f"there is no runner {runner!r}", {"runners": ", ".join(_RUNNERS)})
+    if runner == "docker":
+        from graftwork.components import IMAGE
+
+        return image or IMAGE
+    if image or mounts:
+        given = "--image" if image else "--mount"
+        raise UserError(f"{given} says nothing to a run without containers", next="add  --runner docker")
+    return None
+
+
+def _run(
+    settings: "Config",
+    pipeline: str = "transfer_learning",
+    image: str | None = None,
+    mounts: list[str] | None = None,
+) -> None:
     from rich.console import Console
 
     from graftwork import config, local, pipelines
@@ -126,7 +159,7 @@ def _run(settings: "Config", pipeline: str = "transfer_learning") -> None:
     display = Display(console, list(STEPS))
     try:
         with display.running():
-            results = local.run(chosen, parameters, Path(settings.output), display)
+            results = local.run(chosen, parameters, Path(settings.output), display, image, mounts or ())
     except local.StepError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

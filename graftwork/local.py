@@ -1,4 +1,4 @@
-"""Run a pipeline on this machine: every step in a process of its own, results cached, progress reported."""
+"""Run a pipeline on this machine: every step in a process or container of its own, results cached, progress shown."""
 
 import contextlib
 import copy
@@ -11,12 +11,12 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graftwork import progress
+from graftwork import containers, progress
 from graftwork.errors import UserError
 
 LOG = "run.log"
@@ -47,7 +47,14 @@ class Results:
     metrics: Path
 
 
-def run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Path, listener: Listener) -> Results:
+def run(
+    pipeline: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    output: Path,
+    listener: Listener,
+    image: str | None = None,
+    mounts: Sequence[str] = (),
+) -> Results:
     """Run a pipeline whose outputs are model, metrics and report.
 
     A step whose inputs have not changed since an earlier run into the same folder is not run again.
@@ -57,16 +64,21 @@ def run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Pat
         parameters: Its parameters.
         output: Folder for the results and for the steps' own outputs.
         listener: Told what happens.
+        image: In containers of which every step runs, None for processes of this Python.
+        mounts: With an image: files and folders that the steps may read, besides the data and the base model.
 
     Returns:
         Where the results are; they appear only when they are whole.
 
     Raises:
-        UserError: A step says that something the user gave is wrong, or the folder cannot be used.
+        UserError: A step says that something the user gave is wrong, the folder cannot be used, or no container runs.
         StepError: A step crashed or was killed.
     """
     with _locked(output), (output / LOG).open("w", encoding="utf-8") as log:
-        outputs = _run(pipeline, parameters, output, _Lines(log, listener))
+        if image is not None:
+            parameters = containers.seen_from_containers(parameters)
+        with _runner(image, output / _STEPS, parameters, mounts) as runner:
+            outputs = _run(_fitted(pipeline, image), parameters, output, runner, _Lines(log, listener))
         results = Results(output / "model", output / "report.html", output / "metrics.json")
         _publish(Path(outputs["model"].path), results.model)
         _publish(Path(outputs["report"].path), results.report)
@@ -74,16 +86,30 @@ def run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Pat
     return results
 
 
-def _run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Path, lines: "_Lines") -> dict[str, Any]:
+@contextlib.contextmanager
+def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts: Sequence[str]) -> Iterator[Any]:
     from kfp import local
 
-    with warnings.catch_warnings(), _environment(), _root_logger(lines), contextlib.redirect_stdout(lines):
+    # What the user has set for TensorFlow's log stays.
+    environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
+    if image is None:
+        with _environment(environment):
+            yield local.SubprocessRunner(use_venv=False)
+    else:
+        with containers.runner(image, root, parameters, environment, mounts) as runner:
+            yield runner
+
+
+def _run(
+    pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Path, runner: Any, lines: "_Lines"
+) -> dict[str, Any]:
+    from kfp import local
+
+    with warnings.catch_warnings(), _root_logger(lines), contextlib.redirect_stdout(lines):
         warnings.simplefilter("ignore")
-        local.init(
-            runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(output / _STEPS), enable_caching=True
-        )
+        local.init(runner=runner, pipeline_root=str(output / _STEPS), enable_caching=True)
         try:
-            task = _tried_once(pipeline)(**parameters)
+            task = pipeline(**parameters)
         except Exception as error:
             if lines.error is not None:
                 raise UserError(*lines.error) from None
@@ -93,14 +119,18 @@ def _run(pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Pa
     return dict(task.outputs)
 
 
-def _tried_once(pipeline: Any) -> Any:
-    """Return the pipeline without its retries: no node is taken away here, and a mistake stays one."""
-    once = copy.deepcopy(pipeline)
-    spec = once.pipeline_spec
+def _fitted(pipeline: Any, image: str | None) -> Any:
+    """Return the pipeline in the image and without its retries: no node is taken away here, a mistake stays one."""
+    fitted = copy.deepcopy(pipeline)
+    spec = fitted.pipeline_spec
     for graph in (spec.root.dag, *(component.dag for component in spec.components.values())):
         for task in graph.tasks.values():
             task.ClearField("retry_policy")
-    return once
+    if image is not None:
+        executors = spec.deployment_spec["executors"]
+        for label in executors:
+            executors[label]["container"]["image"] = image
+    return fitted
 
 
 class _Lines(io.TextIOBase):
@@ -141,10 +171,9 @@ class _Lines(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     before = dict(os.environ)
-    # What the user has set for TensorFlow's log stays.
-    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in before})
+    os.environ.update(variables)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
     try:
         yield
