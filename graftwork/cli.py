@@ -78,9 +78,9 @@ def demo(
     from graftwork import config
     from graftwork.demo import CONFIG
     from graftwork.demo.assets import materialize
-
     from graftwork.quiet import without_native_log
 
+    in_image = _image(runner, image)
     with without_native_log():
         digits, base = materialize(Path(output) / "source")
     overrides: dict[str, Any] = {"data": str(digits), "base_model": str(base), "output": output}

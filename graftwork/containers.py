@@ -49,7 +49,7 @@ def runner(
         UserError: No engine answers, it has no such image, the image holds another version of graftwork, or there is
             nothing to mount.
     """
-    engine = _engine()
+    engine, root = _engine(), root.absolute()
     try:
         _check(engine, image)
         from kfp import local
@@ -182,7 +182,8 @@ def _check(engine: Any, image: str) -> None:
 
 def _binds(parameters: Mapping[str, Any], mounts: Iterable[str]) -> tuple[list[Any], dict[str, str]]:
     """Return what the steps may see of this machine, and the environment variables that go with it."""
-    readable, written, environment = set(), set(), {}
+    readable, written = set(), set()
+    environment: dict[str, str] = {}
     for mount in mounts:
         if not Path(mount).exists():
             raise UserError("what should be mounted does not exist", {"--mount": mount})

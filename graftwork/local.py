@@ -6,6 +6,7 @@ import fcntl
 import io
 import logging
 import os
+import re
 import shutil
 import sys
 import threading
@@ -29,6 +30,8 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "PYTHONUNBUFFERED": "1",
 }
+
+_FAILURE = re.compile(r"Task .*'(?P<step>[^']+)'.* finished with status .*FAILURE")
 
 Listener = Callable[[dict[str, Any]], None]
 """Is called with every event of every step, see `progress`."""
@@ -113,7 +116,7 @@ def _run(
         except Exception as error:
             if lines.error is not None:
                 raise UserError(*lines.error) from None
-            step = lines.step or "the pipeline"
+            step = lines.failed or lines.step or "the pipeline"
             reason = lines.crash or "\n".join(lines.last) or str(error)
             raise StepError(f"{step} failed: {reason}\n  log  {output / LOG}") from error
     return dict(task.outputs)
@@ -139,6 +142,7 @@ class _Lines(io.TextIOBase):
     def __init__(self, log: Any, listener: Listener) -> None:
         super().__init__()
         self.step: str | None = None
+        self.failed: str | None = None
         self.error: tuple[str] | None = None
         self.crash: str | None = None
         self.last: deque[str] = deque(maxlen=5)
@@ -158,7 +162,11 @@ class _Lines(io.TextIOBase):
         self._log.flush()
         event = progress.parse(line)
         if event is None:
-            if line.strip():
+            failure = _FAILURE.search(line)
+            if failure and self.failed is None:  # what follows is about the steps that cannot run now
+                self.failed = failure["step"].replace("-", "_")
+                self.crash = self.crash or "\n".join(self.last)
+            elif line.strip():
                 self.last.append(line.strip())
             return
         if event["event"] == "start":
