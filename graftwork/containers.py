@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -78,11 +78,8 @@ def runner(
 
 def seen_from_containers(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with the paths of what is there made absolute: a container's folder is another one."""
-    seen = dict(parameters)
-    for name in ("data", "base_model"):
-        if not storage.is_remote(seen[name]) and Path(seen[name]).exists():
-            seen[name] = str(Path(seen[name]).absolute())
-    return seen
+    absolute = {name: str(Path(uri).absolute()) for name, uri in _sources(parameters).items() if _is_here(uri)}
+    return {**parameters, **absolute}
 
 
 class _Containers:
@@ -110,7 +107,7 @@ class _Containers:
                 print("the container was killed" + (": it needs more memory" if out_of_memory else "") + "\n", end="")
             return code
         finally:
-            container.remove(force=True)
+            _remove(container)
 
     @contextmanager
     def none_left_behind(self) -> Iterator[None]:
@@ -134,13 +131,15 @@ class _Containers:
             self._remove_all()
 
     def _remove_all(self) -> None:
-        from docker.errors import APIError
-
         for container in self._engine.containers.list(all=True, filters={"label": f"{_LABEL}={self.label}"}):
-            try:
-                container.remove(force=True)
-            except APIError:
-                continue  # it has just ended by itself
+            _remove(container)
+
+
+def _remove(container: Any) -> None:
+    from docker.errors import APIError
+
+    with suppress(APIError):  # it is gone, or about to be: whoever waits for it removes it, and so does Ctrl-C
+        container.remove(force=True)
 
 
 def _engine() -> Any:
@@ -183,28 +182,36 @@ def _check(engine: Any, image: str) -> None:
 def _binds(parameters: Mapping[str, Any], mounts: Iterable[str]) -> tuple[list[Any], dict[str, str]]:
     """Return what the steps may see of this machine, and the environment variables that go with it."""
     readable, written = set(), set()
-    environment: dict[str, str] = {}
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     for mount in mounts:
         if not Path(mount).exists():
             raise UserError("what should be mounted does not exist", {"--mount": mount})
         readable.add(Path(mount).absolute())
-    data, base_model = parameters["data"], parameters["base_model"]
-    for uri in (data, base_model):
-        if not storage.is_remote(uri) and Path(uri).exists():
-            # A table's images lie around it.
-            readable.add(Path(storage.parent(uri) if uri == data and sources.is_table(uri) else uri))
-    if storage.is_remote(data) or storage.is_remote(base_model):
-        environment |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    given = _sources(parameters)
+    # A table's images lie around it.
+    around = {uri: storage.parent(uri) if sources.is_table(uri) else uri for uri in given.values()}
+    readable |= {Path(folder) for uri, folder in around.items() if _is_here(uri)}
+    if any(map(storage.is_remote, given.values())):
         credentials = Path(os.environ.get(_CREDENTIALS) or Path.home() / _SIGNED_IN).absolute()
         if credentials.exists():
             readable.add(credentials)
             environment[_CREDENTIALS] = str(credentials)
-    if not storage.is_remote(base_model) and not Path(base_model).exists():  # a keras.applications name
+    base_model = given.get("base_model", "")
+    if base_model and not storage.is_remote(base_model) and not _is_here(base_model):  # a keras.applications name
         cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").absolute()
         cache.mkdir(parents=True, exist_ok=True)
         written.add(cache)
         environment["KERAS_HOME"] = str(cache)
     return [_bind(path) for path in sorted(readable)] + [_bind(path, read_only=False) for path in written], environment
+
+
+def _sources(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return those parameters that say where something to read is."""
+    return {name: parameters[name] for name in ("data", "base_model") if name in parameters}
+
+
+def _is_here(uri: str) -> bool:
+    return not storage.is_remote(uri) and Path(uri).exists()
 
 
 @contextmanager

@@ -88,3 +88,22 @@ def base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def every_row(split: Split) -> np.ndarray:
     """Return the features of a split, all at once."""
     return np.concatenate(split.parts)
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The container image of this version, where an engine has it."""
+    import docker
+
+    from graftwork.components import IMAGE
+
+    try:
+        engine = docker.from_env()
+        engine.ping()
+    except docker.errors.DockerException as error:
+        pytest.skip(f"no container engine answers: {error}")
+    try:
+        engine.images.get(IMAGE)
+    except docker.errors.ImageNotFound:
+        pytest.skip(f"the engine has no image {IMAGE}: make image")
+    return IMAGE

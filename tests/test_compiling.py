@@ -1,7 +1,5 @@
 """Compiled files: fitted to a site, the same every time."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,12 +10,9 @@ from graftwork import pipelines
 from graftwork.errors import UserError
 from graftwork.kubeflow.compiling import FORMATS, Site, compile_pipeline, read_compiled
 
+from commands import graftwork
+
 READERS = {"exec-fingerprint-source", "exec-load-base-model", "exec-ingest-images"}
-
-
-def graftwork(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "graftwork.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
 
 
 def placed(text: str) -> dict[str, dict[str, object]]:

@@ -1,10 +1,7 @@
 """The whole pipeline through the command line, on real files and a real small model."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -15,25 +12,12 @@ from PIL import Image
 
 from graftwork.artifacts import evaluation as evaluation_artifact
 
-from conftest import CLASSES, coloured_squares
+from commands import graftwork
+from images_on_disk import write_photos
 
 pytestmark = pytest.mark.slow
 
 QUICK = ["--set", "head.kind=linear", "--set", "fine_tune.epochs=2", "--set", "fine_tune.layers=1"]
-
-
-def make_photos(folder: Path, count: int = 240, seed: int = 11) -> Path:
-    for number, (pixels, label) in enumerate(coloured_squares(count, seed, size=40)):
-        target = folder / CLASSES[label]
-        target.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(target / f"{seed}-{number}.png")
-    return folder
-
-
-def graftwork(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).with_name("graftwork"), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONSAFEPATH": "1", "COLUMNS": "120"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 
 
 def run(photos: Path, base: Path, output: Path, *more: str) -> str:
@@ -52,7 +36,7 @@ def steps_run(output: Path) -> set[str]:
 def finished(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photos/ and the finished run output/."""
     folder = tmp_path_factory.mktemp("run")
-    printed = run(make_photos(folder / "photos"), base_file, folder / "output")
+    printed = run(write_photos(folder / "photos", size=40), base_file, folder / "output")
     (folder / "printed.txt").write_text(printed)
     return folder
 
@@ -95,7 +79,7 @@ def test_the_same_command_again_runs_nothing_but_the_fingerprint(finished: Path,
 
 def test_one_more_image_runs_what_depends_on_it(finished: Path, base_file: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
-    make_photos(tmp_path / "copy" / "photos", count=1, seed=99)
+    write_photos(tmp_path / "copy" / "photos", count=1, seed=99, size=40)
     # The copy's cache still points to the first run's artifacts, which are there.
     run(tmp_path / "copy" / "photos", base_file, tmp_path / "copy" / "output")
     assert "load_base_model" not in steps_run(tmp_path / "copy" / "output")
@@ -159,7 +143,7 @@ class TestBadInput:
         assert "photos" in self.fails(tmp_path, tmp_path / "photos", base_file)
 
     def test_a_class_with_one_image(self, base_file: Path, tmp_path: Path) -> None:
-        photos = make_photos(tmp_path / "photos")
+        photos = write_photos(tmp_path / "photos", size=40)
         (photos / "rare").mkdir()
         shutil.copy(next((photos / "red").iterdir()), photos / "rare" / "one.png")
         image = Image.open(photos / "rare" / "one.png")
@@ -169,17 +153,17 @@ class TestBadInput:
         assert not list((tmp_path / "output").rglob("dataset.json"))
 
     def test_too_many_files_that_are_no_images(self, base_file: Path, tmp_path: Path) -> None:
-        photos = make_photos(tmp_path / "photos")
+        photos = write_photos(tmp_path / "photos", size=40)
         for number in range(30):
             (photos / "red" / f"broken-{number}.png").write_bytes(b"not an image")
         assert "max_rejected" in self.fails(tmp_path, photos, base_file)
 
     def test_a_base_model_that_does_not_exist(self, tmp_path: Path) -> None:
-        photos = make_photos(tmp_path / "photos", count=30)
+        photos = write_photos(tmp_path / "photos", count=30, size=40)
         assert "does not exist" in self.fails(tmp_path, photos, tmp_path / "none.keras")
 
     def test_a_base_model_that_takes_no_image(self, tmp_path: Path) -> None:
-        photos = make_photos(tmp_path / "photos", count=30)
+        photos = write_photos(tmp_path / "photos", count=30, size=40)
         values = keras.Input((7,))
         keras.Model(values, keras.layers.Dense(2)(values)).save(tmp_path / "table.keras")
         assert "not an RGB image" in self.fails(tmp_path, photos, tmp_path / "table.keras")

@@ -11,9 +11,10 @@ from typing import Any
 import kfp
 import pytest
 import urllib3
-from fake_kubeflow import Contract, FakeKubeflow, Request
 from kfp import compiler, dsl
 from kfp_server_api import ApiException
+
+from fake_kubeflow import Contract, FakeKubeflow, Request
 
 SWAGGER = Path(__file__).parents[2] / "shared/kfp/kfp_api_v2beta1.swagger.json"
 needs_swagger = pytest.mark.skipif(not SWAGGER.exists(), reason=f"{SWAGGER.name} is not here")

@@ -14,12 +14,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from fake_kubeflow import FakeKubeflow
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graftwork.errors import UserError
 from graftwork.kubeflow.schedules import next_times, parse_cron
+
+from fake_kubeflow import FakeKubeflow
 
 SWAGGER = Path(__file__).parents[2] / "shared/kfp/kfp_api_v2beta1.swagger.json"
 CONFIG = """

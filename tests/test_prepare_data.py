@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from images_on_disk import prepare_source, write_photos
 from PIL import Image
 
 from graftwork import imaging
@@ -24,6 +23,8 @@ from graftwork.components.prepare_data.splits import split_of
 from graftwork.config import PrepareConfig
 from graftwork.errors import UserError
 from graftwork.shards import WHOLE, Shard
+
+from images_on_disk import prepare_source, write_photos
 
 LENIENT = PrepareConfig(max_rejected=0.5)
 

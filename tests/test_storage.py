@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from images_on_disk import prepare_source, write_photos
 
 from graftwork import sources, storage
 from graftwork.components.fingerprint_source.fingerprint import fingerprint_data, fingerprint_model
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import PrepareConfig
 from graftwork.errors import UserError
+
+from images_on_disk import prepare_source, write_photos
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images_on_disk import prepare_source, write_photos
 from scipy.optimize import check_grad
 from sklearn.linear_model import LogisticRegression
 
@@ -21,6 +20,7 @@ from graftwork.errors import UserError
 from graftwork.shards import Shard
 
 from conftest import every_row
+from images_on_disk import prepare_source, write_photos
 
 LINEAR = HeadConfig(kind="linear", l2=(0.01,))
 
