@@ -61,7 +61,10 @@ def runner(
         kfp_runs, docker_task_handler.run_docker_container = docker_task_handler.run_docker_container, running.run
         try:
             # Temporary files go to the disk: a table or a base model that is fetched first may be large.
-            with _scratch(root) as scratch, running.none_left_behind():
+            with (
+                tempfile.TemporaryDirectory(prefix=".scratch-", dir=root, ignore_cleanup_errors=True) as scratch,
+                running.none_left_behind(),
+            ):
                 yield local.DockerRunner(
                     environment={**environment, **found, "TMPDIR": scratch, "HOME": scratch},
                     mounts=binds,
@@ -131,7 +134,8 @@ class _Containers:
             self._remove_all()
 
     def _remove_all(self) -> None:
-        for container in self._engine.containers.list(all=True, filters={"label": f"{_LABEL}={self.label}"}):
+        label = {"label": f"{_LABEL}={self.label}"}
+        for container in self._engine.containers.list(all=True, filters=label, ignore_removed=True):
             _remove(container)
 
 
@@ -212,12 +216,6 @@ def _sources(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 def _is_here(uri: str) -> bool:
     return not storage.is_remote(uri) and Path(uri).exists()
-
-
-@contextmanager
-def _scratch(root: Path) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=root, ignore_cleanup_errors=True) as folder:
-        yield folder
 
 
 def _fitting(info: Mapping[str, Any]) -> dict[str, Any]:
