@@ -38,9 +38,6 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_CODE)
-    except KeyboardInterrupt:
-        print("interrupted; what has finished is kept, the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
 
 
 @app.command()
@@ -163,6 +160,9 @@ def _run(
     except local.StepError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted; what has finished is kept, the same command goes on from there", file=sys.stderr)
+        raise typer.Exit(130) from None
     display.finish()
     show_results(console, json.loads(results.metrics.read_text(encoding="utf-8")), results)
 

@@ -15,6 +15,7 @@ import pytest
 from graftwork import local
 from graftwork.errors import UserError
 
+from commands import COMMAND
 from small_pipeline import run
 
 
@@ -117,12 +118,13 @@ def test_an_interrupted_run_leaves_no_step_behind_and_nothing_half_written(tmp_p
     (tmp_path / "out" / ".pipeline").mkdir(parents=True)
     mark = tmp_path / "out" / ".pipeline" / "mark"  # where a container may write
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); sys.argv[0] = 'graftwork'\n"
+        "import sys\n"
         "from pathlib import Path\n"
+        "tests, output, mark, image = sys.argv[1:]\n"
+        "sys.path.insert(0, tests); sys.argv = ['graftwork', 'slow']\n"
         "import small_pipeline\n"
         "from graftwork import cli\n"
-        "image = sys.argv[4] or None\n"
-        "cli.app = lambda: small_pipeline.run(Path(sys.argv[2]), sys.argv[3], 'slow', image)\n"
+        "cli.app.command('slow')(lambda: small_pipeline.run(Path(output), mark, 'slow', image or None))\n"
         "cli.main()"
     )
     arguments = [str(Path(__file__).parent), str(tmp_path / "out"), str(mark), runner or ""]
@@ -138,13 +140,32 @@ def test_an_interrupted_run_leaves_no_step_behind_and_nothing_half_written(tmp_p
     os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: the whole group in the foreground
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted" in said
     assert "Traceback" not in said
     if runner is None:
         wait_for(lambda: _state(int(mark.read_text())) == "Z")
     else:
         assert not [one for one in containers_of(runner) if str(mark) in str(one.attrs["Config"])]
     assert not (tmp_path / "out" / "model").exists()
+
+
+def test_an_interrupted_command_says_what_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "cats").mkdir(parents=True)
+    (tmp_path / "photos" / "cats" / "one.png").write_bytes(b"")
+    (tmp_path / "base.keras").write_bytes(b"")
+    process = subprocess.Popen(
+        [COMMAND, "run", "--data", "photos", "--base-model", "base.keras", "--output", "out"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    log = tmp_path / "out" / local.LOG
+    wait_for(lambda: log.exists() and '"event": "end"' in log.read_text())  # the second step imports TensorFlow now
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said == "interrupted; what has finished is kept, the same command goes on from there\n"
 
 
 def containers_of(image: str) -> list[Any]:
