@@ -100,8 +100,10 @@ class _Containers:
         # As the entry point, which is what a command is in Kubernetes.
         container = client.containers.create(image, entrypoint=command, volumes=volumes, **options)
         try:
+            # Before it starts: to follow the log of a container that ends at once can wait for an end that is past.
+            output = container.attach(stdout=True, stderr=True, stream=True)
             container.start()
-            for line in _lines(container.logs(stream=True, follow=True)):
+            for line in _lines(output):
                 print(line, end="")
             code = int(container.wait()["StatusCode"])
             if code == _KILLED:
