@@ -149,7 +149,7 @@ class Config(Settings):
     data: str = Field(min_length=1)
     """A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI."""
     base_model: str = Field(min_length=1)
-    """A .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model."""
+    """A .keras, .h5 or SavedModel (a path or gs:// URI), or the name of a keras.applications model."""
     output: str = "graftwork-run"
     """Folder for the model, the report, the metrics and the steps' own outputs."""
     preprocessing: Preprocessing | None = None

@@ -34,7 +34,7 @@ def transfer_learning(
 
     Args:
         data: A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI.
-        base_model: A .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model.
+        base_model: A .keras, .h5 or SavedModel (a path or gs:// URI), or the name of a keras.applications model.
         preprocessing: What the base's pixels need, by name or as JSON with scale and offset; empty to find it.
         input_size: Height and width in pixels at which the base runs; 0 for the size it was saved with.
         feature_layer: Where the base is cut: a layer's name, "penultimate", or "auto".

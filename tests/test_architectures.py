@@ -3,9 +3,10 @@
 import keras
 import pytest
 
+from graftwork.components.load_base_model.applications import application_names
 from graftwork.components.load_base_model.architectures import find_preprocessing
 from graftwork.components.load_base_model.cut import cut
-from graftwork.components.load_base_model.open import OpenedModel, application_names
+from graftwork.components.load_base_model.opened import OpenedModel
 
 # What each family's preprocess_input does. Those that have "none" preprocess inside.
 EXPECTED = {

@@ -1,7 +1,5 @@
 """Opening saved models, finding where to cut them and how to preprocess for them."""
 
-import json
-import zipfile
 from pathlib import Path
 
 import h5py
@@ -9,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 
+from graftwork.components.load_base_model.applications import application_names
 from graftwork.components.load_base_model.architectures import find_preprocessing
 from graftwork.components.load_base_model.cut import cut
 from graftwork.components.load_base_model.load import load_base_model
-from graftwork.components.load_base_model.open import OpenedModel, application_names
+from graftwork.components.load_base_model.opened import OpenedModel
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
 
@@ -269,7 +268,7 @@ class TestWhatCannotBeOpened:
 
     def test_a_file_of_no_known_kind(self, tmp_path: Path) -> None:
         (tmp_path / "model.keras").write_bytes(b"no model at all")
-        with pytest.raises(UserError, match="of no known kind"):
+        with pytest.raises(UserError, match=r"no saved Keras model[\s\S]*a damaged \.keras file"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base")
 
     def test_weights_without_architecture(self, tmp_path: Path) -> None:
@@ -277,21 +276,14 @@ class TestWhatCannotBeOpened:
         with pytest.raises(UserError, match="holds weights only"):
             load_base_model(str(tmp_path / "model.weights.h5"), tmp_path / "base")
 
-    def test_an_archive_of_keras_2(self, tmp_path: Path) -> None:
-        with zipfile.ZipFile(tmp_path / "old.keras", "w") as archive:
-            archive.writestr("metadata.json", json.dumps({"keras_version": "2.15.0"}))
-            archive.writestr("config.json", "{}")
-        with pytest.raises(UserError, match=r"saved by Keras 2[\s\S]*2\.15\.0"):
-            load_base_model(str(tmp_path / "old.keras"), tmp_path / "base")
-
     def test_a_truncated_archive(self, base_file: Path, tmp_path: Path) -> None:
         (tmp_path / "model.keras").write_bytes(base_file.read_bytes()[:2000])
-        with pytest.raises(UserError, match="of no known kind"):
+        with pytest.raises(UserError, match=r"no saved Keras model[\s\S]*a zip archive that ends too early"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base")
 
     def test_a_finished_model_folder_names_the_keras_model_inside(self, base_file: Path, tmp_path: Path) -> None:
         finished = load_base_model(str(base_file), tmp_path / "finished")
-        with pytest.raises(UserError, match=r"model\.keras, with feature_layer=backbone"):
+        with pytest.raises(UserError, match=r"model\.keras, and feature_layer=backbone"):
             load_base_model(str(finished.path), tmp_path / "base")
         inside = finished.path / "assets.extra" / "model.keras"
         again = load_base_model(str(inside), tmp_path / "base")
@@ -302,7 +294,7 @@ class TestWhatCannotBeOpened:
         pixels = keras.Input((16, 16, 3))
         model = keras.Model(pixels, layers.Conv2D(4, 3)(layers.Lambda(lambda x: x / 255)(pixels)))
         model.save(tmp_path / "model.keras")
-        with pytest.raises(UserError, match=r"Keras cannot open[\s\S]*[Ll]ambda"):
+        with pytest.raises(UserError, match=r"contains Python code[\s\S]*lambda.* \(Lambda\)"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base")
 
     @pytest.mark.parametrize("shape", [(10,), (16, 16, 1), (16, 16, 16, 3)])

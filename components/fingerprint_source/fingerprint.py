@@ -39,7 +39,7 @@ def fingerprint_model(uri: str) -> str:
     if inside:
         return _digest(inside)
     if storage.is_remote(uri) or "/" in uri or Path(uri).suffix:
-        expected = "a .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model"
+        expected = "a Keras model (.keras, .h5 or a SavedModel folder), or the name of a keras.applications model"
         raise UserError("the base model does not exist", {"base_model": uri, "expected": expected})
     return _digest([uri])
 

@@ -6,7 +6,7 @@ import keras
 
 from graftwork.artifacts.model import leaf_layers
 from graftwork.components.load_base_model.cut import calls
-from graftwork.components.load_base_model.open import OpenedModel
+from graftwork.components.load_base_model.opened import OpenedModel
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
 from graftwork.errors import UserError
 

@@ -20,7 +20,7 @@ def load_base_model(
     """Open a saved Keras model and cut it into a base that turns images into features.
 
     Args:
-        uri: A .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model.
+        uri: A .keras, .h5 or SavedModel (a path or gs:// URI), or the name of a keras.applications model.
         fingerprint: What the file held when the run began; a changed file is loaded anew.
         model: The base: a SavedModel that embeds images, and its Keras model.
         preprocessing: What its pixels need, by name or as JSON with scale and offset; empty to find it.

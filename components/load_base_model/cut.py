@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from graftwork.artifacts.model import leaf_layers
-from graftwork.components.load_base_model.open import OpenedModel
+from graftwork.components.load_base_model.opened import OpenedModel
 from graftwork.errors import UserError
 
 AUTO, PENULTIMATE = "auto", "penultimate"

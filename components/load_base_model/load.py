@@ -1,5 +1,6 @@
 """Open a saved model, find where to cut it and how to preprocess for it, and write it as a base."""
 
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 from graftwork import imaging, progress, storage
 from graftwork.artifacts import model as model_artifact
 from graftwork.components.load_base_model import architectures
+from graftwork.components.load_base_model.applications import open_application
 from graftwork.components.load_base_model.backbone import backbone
 from graftwork.components.load_base_model.cut import cut, require_image_input
-from graftwork.components.load_base_model.open import EXPECTED, OpenedModel, open_application, open_file
+from graftwork.components.load_base_model.open import open_file
+from graftwork.components.load_base_model.opened import EXPECTED, OpenedModel
 from graftwork.components.load_base_model.rebuild import at_input_size
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
@@ -26,7 +29,7 @@ def load_base_model(
     """Make a base from a saved model.
 
     Args:
-        uri: A .keras or .h5 file (a path or gs:// URI), or the name of a keras.applications model.
+        uri: See `opened.EXPECTED`.
         path: The model artifact to write, a base: pixels in [0, 255] to features (n, d).
         preprocessing: See config; None finds it.
         input_size: Height and width in pixels; None keeps the size the model was saved with.
@@ -38,7 +41,7 @@ def load_base_model(
     opened = _open(uri, input_size)
     require_image_input(opened)
     chosen, how = architectures.find_preprocessing(opened, preprocessing)
-    base, cut_at = cut(opened, feature_layer)
+    base, cut_at = cut(opened, opened.renamed_to(feature_layer))
     if input_size and base.input_shape[1:3] != (input_size, input_size):
         base = at_input_size(base, input_size, opened)
     if None in base.input_shape[1:3]:
@@ -56,6 +59,14 @@ def load_base_model(
     }
     height, width = base.input_shape[1:3]
     progress.note(f"{opened.summary}")
+    if opened.conversion is not None:
+        changes = "".join(f", {change}" for change in opened.conversion.changes)
+        progress.note(f"rebuilt in Keras 3{changes}; proven on random input: {opened.conversion.difference:.1g} apart")
+        description["conversion"] = dataclasses.asdict(opened.conversion)
+    if opened.renamed:
+        first = ", ".join(f"{old!r} to {new}" for new, old in list(opened.renamed.items())[:3])
+        progress.note(f"{len(opened.renamed)} names that TensorFlow cannot export are changed: {first}")
+        description["renamed"] = dict(opened.renamed)
     progress.note(f"cut at {cut_at} {base.output_shape[1:]}, {height} x {width} pixels, preprocessing: {named}, {how}")
     return model_artifact.write(path, model, "base", description)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from graftwork.components.load_base_model.open import OpenedModel
+from graftwork.components.load_base_model.opened import OpenedModel
 from graftwork.errors import UserError
 
 

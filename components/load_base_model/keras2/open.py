@@ -1,0 +1,60 @@
+"""Open a model of Keras 2 and make it one of Keras 3."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from graftwork.components.load_base_model.keras2.convert import convert
+from graftwork.components.load_base_model.names import Names
+from graftwork.components.load_base_model.opened import Conversion
+from graftwork.components.load_base_model.proof import prove
+from graftwork.errors import UserError
+
+_FUNCTIONS = {"TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"}
+"""Layers that stand for a TensorFlow function."""
+_MODELS = {"Functional", "Sequential", "Model"}
+
+
+def known() -> set[str]:
+    """Return the class names of the layers and models that Keras 2 has."""
+    import tf_keras
+
+    return {name for name in dir(tf_keras.layers) if name[0].isupper()} | _FUNCTIONS | _MODELS
+
+
+def open_keras2(path: Path) -> tuple[keras.Model, Conversion, dict[str, str]]:
+    """Open a model that Keras 2 saved, whatever the format.
+
+    Whoever calls this has looked at the configuration: tf_keras runs the code that it finds.
+
+    Returns:
+        The model in Keras 3, proven to answer the same; what changed; the names that had to, as new name -> old name.
+
+    Raises:
+        UserError: It has no graph of layers, uses what Keras 3 does not have, or the proof fails.
+    """
+    import tf_keras
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        saved: Any = tf_keras.models.load_model(str(path), compile=False)
+        if not getattr(saved, "_is_graph_network", False):
+            facts = {"found": f"{type(saved).__name__}, whose layers are called by Python code that is not in the file"}
+            next = "save it as a functional model:  keras.Model(inputs, outputs).save(...)"
+            raise UserError("the base model has no graph of layers", facts, next)
+        names = Names()
+        converted = convert(saved, names)
+        difference = prove(lambda batch: saved(batch, training=False), converted)
+    return converted, Conversion(_changes(saved), difference), names.changed
+
+
+def _changes(saved: Any) -> tuple[str, ...]:
+    changes = []
+    if type(saved).__name__ == "Sequential":
+        changes.append("Sequential to functional")
+    functions = [layer.name for layer in saved.submodules if type(layer).__name__ in _FUNCTIONS]
+    if functions:
+        changes.append(f"{len(functions)} TensorFlow functions to operations of Keras")
+    return tuple(changes)

@@ -1,0 +1,86 @@
+"""One layer of Keras 2 as a layer of Keras 3, without its weights."""
+
+import inspect
+from typing import Any
+
+import keras
+
+_RENAMED = {"BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization"}
+_LEFT_OUT = ("_initializer", "batch_input_shape")
+"""Ends of keys: weights come from the file, and inputs are made on their own."""
+
+
+def has(layer: Any) -> bool:
+    """Return whether Keras 3 has a layer for one of Keras 2."""
+    return _kind(layer) is not None
+
+
+def translate(layer: Any, name: str) -> keras.layers.Layer:
+    """Return the layer of Keras 3 that does what a layer of Keras 2 does.
+
+    Args:
+        layer: Of tf_keras, no model; `has` it.
+        name: What the new layer is called.
+
+    """
+    kind = _kind(layer)
+    config = {key: _translated(key, value) for key, value in layer.get_config().items() if not key.endswith(_LEFT_OUT)}
+    config |= {"name": name, **_SPECIAL.get(kind.__name__, _nothing)(layer, config)}
+    if _is_wrapper(layer):
+        inner = translate(layer.layer, layer.layer.name)
+        return kind(inner, **_accepted(kind, {key: value for key, value in config.items() if key != "layer"}))
+    return kind(**_accepted(kind, config))
+
+
+def _kind(layer: Any) -> Any:
+    return getattr(keras.layers, _RENAMED.get(type(layer).__name__, type(layer).__name__), None)
+
+
+def _accepted(kind: type, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that a class takes: Keras 3 refuses those it no longer has."""
+    names = {"name", "dtype"}
+    for base in kind.__mro__:
+        if "__init__" in vars(base) and base is not keras.layers.Layer:
+            names |= set(inspect.signature(vars(base)["__init__"]).parameters)
+    return {key: value for key, value in config.items() if key in names}
+
+
+def _translated(key: str, value: Any) -> Any:
+    if key == "dtype" and isinstance(value, dict):  # a policy
+        return value["config"]["name"]
+    if isinstance(value, dict) and "class_name" in value and key.endswith(("regularizer", "constraint")):
+        module = keras.regularizers if key.endswith("regularizer") else keras.constraints
+        return module.get({"class_name": value["class_name"], "config": value["config"]})
+    return value
+
+
+def _nothing(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def _batch_normalization(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    axis = config["axis"]
+    return {"axis": axis[0] if isinstance(axis, (list, tuple)) else axis}
+
+
+def _leaky_relu(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    return {"negative_slope": float(config["alpha"])}
+
+
+def _normalization(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    # What it has learnt lies in weights that Keras 3 arranges in another way.
+    mean, variance = (value.numpy().reshape(-1).tolist() for value in (layer.mean, layer.variance))
+    return {"mean": mean, "variance": variance} if layer.axis else {"mean": mean[0], "variance": variance[0]}
+
+
+_SPECIAL = {
+    "BatchNormalization": _batch_normalization,
+    "LeakyReLU": _leaky_relu,
+    "Normalization": _normalization,
+}
+
+
+def _is_wrapper(layer: Any) -> bool:
+    import tf_keras
+
+    return isinstance(layer, tf_keras.layers.Wrapper)
