@@ -44,7 +44,9 @@ def main() -> None:
 def run(
     config_file: Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")] = None,
     data: Annotated[str | None, typer.Option(help="A folder per class, or a .csv, .jsonl or .parquet table.")] = None,
-    base_model: Annotated[str | None, typer.Option(help="A .keras, .h5 or SavedModel, or a keras.applications name.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="A .keras, .h5 or SavedModel, or a keras.applications name.")
+    ] = None,
     preprocessing: Annotated[str | None, typer.Option(help="What the base's pixels need, if it is not found.")] = None,
     output: Annotated[str | None, typer.Option(help="Folder for model, report and metrics.")] = None,
     pipeline: Annotated[str, typer.Option(help="transfer_learning, or sweep to compare ways of fine-tuning.")] = (

@@ -72,6 +72,13 @@ def test_a_base_out_of_keras_2_serves_and_says_where_it_comes_from(saved: Path, 
     np.testing.assert_allclose(served, base.keras_model()(image), atol=1e-5)
 
 
+def test_a_base_with_augmentation_in_front_serves(saved: Path, tmp_path: Path) -> None:
+    base = load_base_model(str(saved / "sequential.keras"), tmp_path / "base")
+    image = np.random.default_rng(0).uniform(0, 255, (1, 40, 40, 3)).astype(np.float32)
+    served = tf.saved_model.load(str(base.path)).signatures["embed_pixels"](pixels=tf.constant(image))["features"]
+    np.testing.assert_allclose(served, base.keras_model()(image, training=False), atol=1e-5)
+
+
 def test_a_layer_called_twice_stays_one(saved: Path) -> None:
     model = opened(saved / "shared_and_nested.h5").model
     before = tf_keras.models.load_model(saved / "shared_and_nested.h5", compile=False)

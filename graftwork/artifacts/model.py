@@ -145,6 +145,8 @@ class _Served(tf.Module):
     def __init__(self, model: keras.Model) -> None:
         super().__init__()
         self.model = model
+        # TensorFlow finds the weights by itself, but not the states of random layers.
+        self.states = [variable.value for variable in model.variables]
         self.functions: list[Any] = []
 
 
