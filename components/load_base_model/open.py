@@ -21,7 +21,6 @@ from graftwork.errors import UserError
 _KERAS_NODES = {"_tf_keras_layer", "_tf_keras_model", "_tf_keras_sequential", "_tf_keras_network"}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-
 Loaded = tuple[keras.Model, Conversion | None, dict[str, str]]
 
 
@@ -64,8 +63,9 @@ def open_file(path: Path, uri: str) -> OpenedModel:
     try:
         saved_by = kind.saved_by(path)
         title = ", ".join(filter(None, (kind.name, saved_by)))
+        classes = known()
         for configuration in kind.configurations(path):
-            trust.check(configuration, known())
+            trust.check(configuration, classes)
         model, conversion, renamed = kind.open(path, saved_by)
     except UserError as error:
         raise UserError(error.problem, {"model": f"{uri} ({title})", **error.facts}, error.next) from None

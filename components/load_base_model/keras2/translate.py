@@ -21,7 +21,6 @@ def translate(layer: Any, name: str) -> keras.layers.Layer:
     Args:
         layer: Of tf_keras, no model; `has` it.
         name: What the new layer is called.
-
     """
     kind = _kind(layer)
     config = {key: _translated(key, value) for key, value in layer.get_config().items() if not key.endswith(_LEFT_OUT)}
