@@ -1,6 +1,7 @@
 """Base models out of keras.applications."""
 
 import difflib
+from collections.abc import Mapping
 
 import keras
 
@@ -18,12 +19,7 @@ def open_application(name: str, input_size: int | None) -> OpenedModel:
     Raises:
         UserError: There is no such model, or its weights cannot be fetched.
     """
-    known = application_names()
-    if name not in known:
-        lower = {other.lower(): other for other in known}
-        close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3)]
-        next = f"did you mean {' or '.join(close)}?" if close else f"the names are {', '.join(known)}"
-        raise UserError("the base model does not exist", {"base_model": name, "expected": EXPECTED}, next)
+    require_known(name, "the base model does not exist", {"base_model": name, "expected": EXPECTED})
     constructor = getattr(keras.applications, name)
     size = input_size or constructor(weights=None).input_shape[1]
     try:
@@ -36,6 +32,17 @@ def open_application(name: str, input_size: int | None) -> OpenedModel:
         advice = ["check the network, or put the weights into ~/.keras/models,", "or give a saved model file instead"]
         raise UserError("the weights of the base model cannot be fetched", facts, advice) from error
     return OpenedModel(model, name, f"keras.applications, Keras {keras.__version__}", "")
+
+
+def require_known(name: str, problem: str, facts: Mapping[str, str]) -> None:
+    """Raise a UserError with this problem and these facts if there is no such model; says which the nearest are."""
+    known = application_names()
+    if name in known:
+        return
+    lower = {other.lower(): other for other in known}
+    close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3)]
+    next = f"did you mean {' or '.join(close)}?" if close else f"the names are {', '.join(known)}"
+    raise UserError(problem, facts, next)
 
 
 def application_names() -> list[str]:
