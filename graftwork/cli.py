@@ -21,6 +21,12 @@ Mounts = Annotated[
     typer.Option(metavar="PATH", help="Let containers read more than data and base model; may be repeated."),
 ]
 
+Architecture = Annotated[str, typer.Option(help="Of a file with weights only, its keras.applications model.")]
+CustomObjects = Annotated[
+    str, typer.Option(metavar="MODULE", help="A module or a .py file that registers classes the base needs.")
+]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run Python code that the base's file contains.")]
+
 app = typer.Typer(
     name="graftwork",
     help="Transfer learning from any saved Keras model, as Kubeflow pipelines.",
@@ -48,6 +54,9 @@ def run(
         str | None, typer.Option(help="A .keras, .h5 or SavedModel, or a keras.applications name.")
     ] = None,
     preprocessing: Annotated[str | None, typer.Option(help="What the base's pixels need, if it is not found.")] = None,
+    architecture: Architecture = "",
+    custom_objects: CustomObjects = "",
+    trust_code: TrustCode = False,
     output: Annotated[str | None, typer.Option(help="Folder for model, report and metrics.")] = None,
     pipeline: Annotated[str, typer.Option(help="transfer_learning, or sweep to compare ways of fine-tuning.")] = (
         "transfer_learning"
@@ -61,9 +70,57 @@ def run(
     from graftwork import config
 
     options = {"data": data, "base_model": base_model, "preprocessing": preprocessing, "output": output}
-    overrides = {key: value for key, value in options.items() if value is not None}
+    options |= {"architecture": architecture or None, "custom_objects": custom_objects or None}
+    overrides: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if trust_code:
+        overrides["trust_code"] = True
     overrides |= dict(config.parse_override(text) for text in set_ or [])
     _run(config.load(config_file, overrides), pipeline, _image(runner, image, mount), mount)
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="What a base model can be: a file, a folder, a gs:// URI, or a name.")],
+    data: Annotated[
+        str | None, typer.Option(help="Labelled images, to find out by trying what suits the model.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=20, help="How many of them to try.")] = 300,
+    preprocessing: Annotated[str | None, typer.Option(help="What its pixels need, if it is not found.")] = None,
+    input_size: Annotated[int | None, typer.Option(min=8, help="Height and width in pixels.")] = None,
+    feature_layer: Annotated[str, typer.Option(help="Where to cut; of a SavedModel, one of its outputs.")] = "auto",
+    architecture: Architecture = "",
+    custom_objects: CustomObjects = "",
+    trust_code: TrustCode = False,
+    json_: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say what a saved model is, where it would be cut, and what its pixels need."""
+    from rich.console import Console
+
+    from graftwork.quiet import without_native_log
+
+    console, progress = Console(file=sys.stdout, highlight=False), Console(stderr=True, highlight=False)
+    with without_native_log():
+        from graftwork import config
+        from graftwork.artifacts import code
+        from graftwork.components.load_base_model.opened import Request
+        from graftwork.inspection import describe as describing
+        from graftwork.inspection import evidence as weighing
+        from graftwork.inspection import show
+
+        allowed = code.given(custom_objects, trust_code)
+        request = Request(model, input_size, feature_layer, architecture, allowed)
+        description = describing.describe(request, config.parse_preprocessing(preprocessing or ""))
+        if not json_:
+            show.show(console, description)
+        evidence = (
+            weighing.weigh(description, data, images, say=lambda text: progress.print(text, style="dim"))
+            if data
+            else None
+        )
+    if json_:
+        print(json.dumps({**description.as_json(), **({"evidence": evidence.as_json()} if evidence else {})}, indent=2))
+    elif evidence:
+        show.show_evidence(console, description, evidence)
 
 
 @app.command()

@@ -72,8 +72,9 @@ class PrepareConfig(Settings):
 class HeadConfig(Settings):
     """How the head is trained on cached features."""
 
-    kind: Literal["auto", "linear", "mlp"] = "auto"
-    """linear: multinomial logistic regression. mlp: one hidden layer. auto: both, the better on validation is kept."""
+    kind: Literal["auto", "linear", "mlp", "kept"] = "auto"
+    """linear: multinomial logistic regression. mlp: one hidden layer. kept: the head that a base made by graftwork has,
+    as it is. auto: all of them, the best on validation; a head that is there counts if it knows the same classes."""
     l2: tuple[Annotated[float, Field(ge=0)], ...] = Field((1e-1, 1e-2, 1e-3, 1e-4, 1e-5), min_length=1)
     """Penalties the linear head tries."""
     hidden_units: int = Field(256, ge=1)
@@ -149,7 +150,8 @@ class Config(Settings):
     data: str = Field(min_length=1)
     """A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI."""
     base_model: str = Field(min_length=1)
-    """A .keras, .h5 or SavedModel (a path or gs:// URI), or the name of a keras.applications model."""
+    """A .keras, .h5 or SavedModel (a path or gs:// URI), the name of a keras.applications model, or hub: and that of a
+    KerasHub preset."""
     output: str = "graftwork-run"
     """Folder for the model, the report, the metrics and the steps' own outputs."""
     preprocessing: Preprocessing | None = None
@@ -160,6 +162,12 @@ class Config(Settings):
     """Shorter side in pixels to which larger images are shrunk; not given: 1.15 times the model's input."""
     feature_layer: str = "auto"
     """Where the base is cut: a layer's name, "penultimate", or "auto" for the last output with height and width."""
+    architecture: str = ""
+    """Of a base that is a file with weights only, the name of its keras.applications model."""
+    custom_objects: str = ""
+    """An installed module, or a .py file (a path or gs:// URI), that registers the classes the base needs."""
+    trust_code: bool = False
+    """Whether Python code in the base's file (Lambda layers) may run."""
     prepare: PrepareConfig = PrepareConfig()
     head: HeadConfig = HeadConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
@@ -251,6 +259,9 @@ def as_parameters(config: Config, names: Collection[str]) -> dict[str, Any]:
         "preprocessing": preprocessing if isinstance(preprocessing, str) else json.dumps(preprocessing),
         "input_size": config.input_size or 0,
         "feature_layer": config.feature_layer,
+        "architecture": config.architecture,
+        "custom_objects": config.custom_objects,
+        "trust_code": config.trust_code,
         "stored_size": config.stored_size or 0,
         "prepare": given["prepare"],
         "head": given["head"],

@@ -213,7 +213,7 @@ def _binds(parameters: Mapping[str, Any], mounts: Iterable[str]) -> tuple[list[A
 
 def _sources(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return those parameters that say where something to read is."""
-    return {name: parameters[name] for name in ("data", "base_model") if name in parameters}
+    return {name: parameters[name] for name in ("data", "base_model", "custom_objects") if parameters.get(name)}
 
 
 def _is_here(uri: str) -> bool:

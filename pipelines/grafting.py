@@ -1,5 +1,6 @@
 """The part that all pipelines have in common: from labelled images and a saved model to a trained head."""
 
+from collections.abc import Mapping
 from typing import Any, List, NamedTuple  # noqa: UP035
 
 from kfp import dsl
@@ -73,10 +74,7 @@ def ingest(
 
 def graft(
     data: Any,
-    base_model: Any,
-    preprocessing: Any,
-    input_size: Any,
-    feature_layer: Any,
+    base_model: Mapping[str, Any],
     stored_size: Any,
     prepare: Any,
     head: Any,
@@ -89,19 +87,19 @@ def graft(
 
     Args:
         data: As all that follow, a parameter of the pipeline; see `transfer_learning`.
+        base_model: The parameters of the step load_base_model, by their names there.
         nodes: Where the steps that train or extract run.
     """
-    sources = on_cpu(fingerprint_source(data=data, base_model=base_model, ingest_shards=ingest_shards))
-    sources.set_caching_options(False)  # the one step that looks whether anything has changed
-    base = on_cpu(
-        load_base_model(
-            uri=base_model,
-            fingerprint=sources.outputs["base_model_fingerprint"],
-            preprocessing=preprocessing,
-            input_size=input_size,
-            feature_layer=feature_layer,
+    sources = on_cpu(
+        fingerprint_source(
+            data=data,
+            base_model=base_model["uri"],
+            custom_objects=base_model["custom_objects"],
+            ingest_shards=ingest_shards,
         )
     )
+    sources.set_caching_options(False)  # the one step that looks whether anything has changed
+    base = on_cpu(load_base_model(fingerprint=sources.outputs["base_model_fingerprint"], **base_model))
     ingested = ingest(
         data=data,
         fingerprint=sources.outputs["data_fingerprint"],

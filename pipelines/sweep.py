@@ -19,6 +19,9 @@ def sweep(
     preprocessing: str = "",
     input_size: int = 0,
     feature_layer: str = "auto",
+    architecture: str = "",
+    custom_objects: str = "",
+    trust_code: bool = False,
     stored_size: int = 0,
     prepare: dict = {},  # type: ignore[type-arg]
     head: dict = {},  # type: ignore[type-arg]
@@ -38,10 +41,14 @@ def sweep(
 
     Args:
         data: A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI.
-        base_model: A .keras, .h5 or SavedModel (a path or gs:// URI), or the name of a keras.applications model.
+        base_model: A .keras, .h5 or SavedModel (a path or gs:// URI), the name of a keras.applications model, or hub:
+            and that of a KerasHub preset.
         preprocessing: What the base's pixels need, by name or as JSON with scale and offset; empty to find it.
         input_size: Height and width in pixels at which the base runs; 0 for the size it was saved with.
         feature_layer: Where the base is cut: a layer's name, "penultimate", or "auto".
+        architecture: Of a file with weights only, the name of its keras.applications model.
+        custom_objects: A module, or a .py file (a path or gs:// URI), that registers the classes the base needs.
+        trust_code: Whether Python code in the base's file may run.
         stored_size: Shorter side in pixels to which larger images are shrunk; 0 for 1.15 times the base's input.
         prepare: How images become splits, see graftwork.config.PrepareConfig.
         head: How the head is trained, see graftwork.config.HeadConfig.
@@ -63,12 +70,18 @@ def sweep(
         report: The evaluation for people, with the sweep.
     """
     nodes = Nodes(accelerator, accelerators, node_selector, tolerations, cpu, memory)
+    base = {
+        "uri": base_model,
+        "preprocessing": preprocessing,
+        "input_size": input_size,
+        "feature_layer": feature_layer,
+        "architecture": architecture,
+        "custom_objects": custom_objects,
+        "trust_code": trust_code,
+    }
     images, grafted = graft(
         data,
-        base_model,
-        preprocessing,
-        input_size,
-        feature_layer,
+        base,
         stored_size,
         prepare,
         head,

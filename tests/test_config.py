@@ -104,7 +104,7 @@ def test_assignments_are_read_as_yaml(text: str, expected: tuple[str, Any]) -> N
         ("hed.kind", "mlp", r"did you mean head"),
         ("fine_tune.layers", -1, r"fine_tune\.layers +-1: .*greater than or equal to 0, or .*'all'"),
         ("fine_tune.layers", "most", r"fine_tune\.layers +'most': .*integer.*, or .*'all'"),
-        ("head.kind", "svm", r"head\.kind +'svm': .*'auto', 'linear' or 'mlp'"),
+        ("head.kind", "svm", r"head\.kind +'svm': .*'auto', 'linear', 'mlp' or 'kept'"),
         ("preprocessing", "caffe", r"preprocessing +'caffe': expected one of none, rescale-0-1"),
         ("seed", "abc", r"seed +'abc': .*integer"),
         ("input_size", [96, 96], r"input_size +\[96, 96\]: .*integer"),

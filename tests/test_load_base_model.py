@@ -137,7 +137,7 @@ class TestPreprocessing:
         base = keras.applications.MobileNetV2(alpha=0.35, input_shape=(32, 32, 3), include_top=False, weights=None)
         model = keras.Sequential([keras.Input((32, 32, 3)), base, layers.GlobalAveragePooling2D(), layers.Dense(3)])
         chosen, how = find_preprocessing(opened(model), None)
-        assert (chosen, how) == ("rescale-pm1", "known for MobileNetV2")
+        assert (chosen, how) == ("rescale-pm1", "known for MobileNetV2 (all 52 layers)")
 
     def test_what_the_user_says_counts(self) -> None:
         given = ScaleOffset(scale=2.0, offset=1.0)
@@ -217,6 +217,35 @@ class TestInputSize:
         assert load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none", 32).input_size == (32, 32)
 
 
+class TestGrey:
+    """A base that sees one channel is given the luma of the pixels."""
+
+    @staticmethod
+    def saved(tmp_path: Path) -> keras.Model:
+        model = keras.Sequential(
+            [keras.Input((16, 16, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(2)]
+        )
+        model.save(tmp_path / "model.keras")
+        return model
+
+    def test_grey_images_look_the_same_to_it(self, tmp_path: Path) -> None:
+        model = self.saved(tmp_path)
+        base = load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "rescale-0-1")
+        grey = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 1)).astype(np.float32)
+        expected = np.mean(keras.Model(model.inputs, model.layers[0].output)(grey / 255), axis=(1, 2))
+        np.testing.assert_allclose(base.keras_model()(np.repeat(grey, 3, axis=-1)), expected, atol=1e-4)
+
+    def test_a_preprocessing_for_colours_is_refused(self, tmp_path: Path) -> None:
+        self.saved(tmp_path)
+        with pytest.raises(UserError, match=r"for colours[\s\S]*one channel"):
+            load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "imagenet-torch")
+
+    def test_at_another_size(self, tmp_path: Path) -> None:
+        self.saved(tmp_path)
+        base = load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none", input_size=24)
+        assert base.input_size == (24, 24)
+
+
 class TestApplications:
     def test_by_name_with_weights_from_the_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # Where Keras keeps what it has fetched; random weights stand in for those of ImageNet.
@@ -281,10 +310,8 @@ class TestWhatCannotBeOpened:
         with pytest.raises(UserError, match=r"no saved Keras model[\s\S]*a zip archive that ends too early"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base")
 
-    def test_a_finished_model_folder_names_the_keras_model_inside(self, base_file: Path, tmp_path: Path) -> None:
+    def test_the_keras_model_inside_a_finished_folder_opens_too(self, base_file: Path, tmp_path: Path) -> None:
         finished = load_base_model(str(base_file), tmp_path / "finished")
-        with pytest.raises(UserError, match=r"model\.keras, and feature_layer=backbone"):
-            load_base_model(str(finished.path), tmp_path / "base")
         inside = finished.path / "assets.extra" / "model.keras"
         again = load_base_model(str(inside), tmp_path / "base")
         image = np.random.default_rng(0).uniform(0, 255, (1, 24, 24, 3)).astype(np.float32)
@@ -297,10 +324,10 @@ class TestWhatCannotBeOpened:
         with pytest.raises(UserError, match=r"contains Python code[\s\S]*lambda.* \(Lambda\)"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base")
 
-    @pytest.mark.parametrize("shape", [(10,), (16, 16, 1), (16, 16, 16, 3)])
+    @pytest.mark.parametrize("shape", [(10,), (16, 16, 4), (16, 16, 16, 3)])
     def test_a_model_whose_input_is_no_image(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
         values = keras.Input(shape)
         keras.Model(values, layers.Dense(2)(layers.Flatten()(values))).save(tmp_path / "model.keras")
-        with pytest.raises(UserError, match=r"input is not an RGB image[\s\S]*expected +one input of shape"):
+        with pytest.raises(UserError, match=r"input is not an image[\s\S]*expected +one input of shape"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none")
         assert not (tmp_path / "base").exists()

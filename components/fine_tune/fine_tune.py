@@ -32,17 +32,22 @@ def fine_tune(
     Args:
         images_path: An images artifact.
         head_path: The model artifact to start from, a classifier with a trained head.
-        path: The model artifact to write. With config.layers 0 it is a copy of the one to start from.
-        config: How many layers, and how.
+        path: The model artifact to write. With no layers it is a copy of the one to start from.
+        config: How many layers, and how. Of a base that cannot be trained, the default third is no layers.
         seed: Of every random choice.
         candidate: What to call the result.
 
     Raises:
-        UserError: An artifact is not what it claims to be, the classes differ, or there are not so many layers.
+        UserError: An artifact is not what it claims to be, the classes differ, there are not so many layers, or the
+            base cannot be trained at all.
     """
     data, start = images.read(images_path), model.read(head_path)
-    if config.layers == 0:
-        progress.note("skipped: fine_tune.layers is 0")
+    frozen = start.description.get("frozen", "")
+    if frozen and config.layers not in (0, "third"):
+        facts = {"base": start.description["base"]["uri"], "why": frozen}
+        raise UserError("the base model cannot be fine-tuned", facts, "--set fine_tune.layers=0")
+    if config.layers == 0 or frozen:
+        progress.note(f"skipped: {f'the base cannot be fine-tuned: {frozen}' if frozen else 'fine_tune.layers is 0'}")
         with written_whole(path) as folder:
             shutil.copytree(start.path, folder, dirs_exist_ok=True)
         return model.read(path)
@@ -72,4 +77,4 @@ def fine_tune(
         },
     }
     description = {**described, "candidate": candidate, "training": training}
-    return model.write(path, classifier, "classifier", description)
+    return model.write(path, classifier, "classifier", description, start.code)

@@ -26,22 +26,34 @@ def fingerprint_data(uri: str) -> str:
     return _digest(_table_lines(uri))
 
 
-def fingerprint_model(uri: str) -> str:
-    """Return the fingerprint of a base model: a file, a folder, or a name.
+def fingerprint_model(uri: str, custom_objects: str = "") -> str:
+    """Return the fingerprint of a base model.
+
+    Args:
+        uri: A file, a folder, or a name.
+        custom_objects: A module, or a .py file, that registers the classes the model needs; "" for none.
 
     Raises:
         UserError: It looks like a path, and nothing is there.
     """
+    return _digest([*_model_lines(uri), *(_model_lines(custom_objects) if custom_objects.endswith(".py") else [])])
+
+
+def _model_lines(uri: str) -> list[str]:
+    if uri.startswith("hub:"):
+        return [uri]
     found = storage.stat(uri)
     if found is not None and not Path(uri).is_dir():
-        return _digest([f"{found.uri} {found.size} {found.version}"])
+        return [f"{found.uri} {found.size} {found.version}"]
     inside = [f"{file.uri} {file.size} {file.version}" for file in storage.walk(uri)]
     if inside:
-        return _digest(inside)
+        return inside
     if storage.is_remote(uri) or "/" in uri or Path(uri).suffix:
+        if uri.endswith(".py"):
+            raise UserError("the file with custom objects does not exist", {"custom_objects": uri})
         expected = "a Keras model (.keras, .h5 or a SavedModel folder), or the name of a keras.applications model"
         raise UserError("the base model does not exist", {"base_model": uri, "expected": expected})
-    return _digest([uri])
+    return [uri]
 
 
 def _table_lines(uri: str) -> Iterable[str]:

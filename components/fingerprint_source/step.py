@@ -7,8 +7,8 @@ from graftwork.shards import shards
 
 
 @step("fingerprint_source")
-def run(data: str, base_model: str, ingest_shards: int) -> tuple[str, str, list[str]]:
+def run(data: str, base_model: str, custom_objects: str, ingest_shards: int) -> tuple[str, str, list[str]]:
     """Return the fingerprints of the data and of the base model, and the shards in which to ingest the data."""
     if ingest_shards < 1:
         raise UserError(f"ingest_shards is {ingest_shards}", {"expected": "1 or more"})
-    return fingerprint_data(data), fingerprint_model(base_model), shards(ingest_shards)
+    return fingerprint_data(data), fingerprint_model(base_model, custom_objects), shards(ingest_shards)

@@ -4,6 +4,7 @@ import keras
 
 from graftwork.artifacts.model import BACKBONE
 from graftwork.config import ScaleOffset
+from graftwork.errors import UserError
 
 # Means and standard deviations of ImageNet's training images, per channel, as keras.applications.imagenet_utils has
 # them: RGB in [0, 1] for the torch convention, BGR in [0, 255] for the caffe convention.
@@ -15,14 +16,23 @@ def backbone(base: keras.Model, preprocessing: str | ScaleOffset) -> keras.Model
     """Put preprocessing before a base and pooling behind it.
 
     Args:
-        base: float32 (n, height, width, 3) to a feature map (n, h, w, d), tokens (n, t, d) or a flat feature (n, d).
-        preprocessing: One of config.PREPROCESSING_NAMES, or scale and offset.
+        base: float32 (n, height, width, 3), or (n, height, width, 1) for grey, to a feature map (n, h, w, d), tokens
+            (n, t, d) or a flat feature (n, d).
+        preprocessing: One of config.PREPROCESSING_NAMES, or scale and offset. A grey base sees the luma of the pixels.
 
     Returns:
-        A model from pixels in [0, 255] to features (n, d).
+        A model from RGB pixels in [0, 255] to features (n, d).
+
+    Raises:
+        UserError: A preprocessing per colour channel, for a base that sees none.
     """
-    pixels = keras.Input(base.input_shape[1:], name="pixels")
-    features = base(_preprocess(pixels, preprocessing))
+    height, width, channels = base.input_shape[1:]
+    pixels = keras.Input((height, width, 3), name="pixels")
+    seen = pixels
+    if channels == 1:
+        _require_scalar(preprocessing)
+        seen = keras.ops.image.rgb_to_grayscale(pixels, data_format="channels_last")
+    features = base(_preprocess(seen, preprocessing))
     if len(features.shape) == 4:
         features = keras.layers.GlobalAveragePooling2D(name="pool")(features)
     elif len(features.shape) == 3:
@@ -37,6 +47,16 @@ def _preprocess(pixels: keras.KerasTensor, preprocessing: str | ScaleOffset) -> 
         pixels = keras.ops.flip(pixels, axis=-1)  # RGB to BGR
     scale, offset = _scale_and_offset(preprocessing)
     return keras.layers.Rescaling(scale, offset, name="preprocessing")(pixels)
+
+
+def _require_scalar(preprocessing: str | ScaleOffset) -> None:
+    if preprocessing in ("imagenet-caffe", "imagenet-torch") or (
+        isinstance(preprocessing, ScaleOffset)
+        and (isinstance(preprocessing.scale, tuple) or isinstance(preprocessing.offset, tuple))
+    ):
+        facts = {"preprocessing": str(preprocessing), "the base's input": "one channel, grey"}
+        next = "pass none, rescale-0-1, rescale-pm1, or one number each for scale and offset"
+        raise UserError("the preprocessing is for colours, but the base sees none", facts, next)
 
 
 Numbers = float | tuple[float, ...]

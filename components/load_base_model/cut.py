@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 
-from graftwork.artifacts.model import leaf_layers
-from graftwork.components.load_base_model.opened import OpenedModel
+from graftwork.artifacts.model import BASE, leaf_layers
+from graftwork.components.load_base_model.opened import AUTO, PENULTIMATE, OpenedModel
 from graftwork.errors import UserError
 
-AUTO, PENULTIMATE = "auto", "penultimate"
 _ENDS_SPACE = (
     keras.layers.Flatten,
     keras.layers.Reshape,
@@ -43,20 +42,22 @@ def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
     Raises:
         UserError: There is no such layer, or the model's input is no image.
     """
+    if opened.feature_layer and feature_layer in (AUTO, opened.feature_layer):
+        return keras.Model(opened.model.inputs, opened.model.outputs[0], name=BASE), opened.feature_layer
     return _cut(opened.model, opened, feature_layer)
 
 
 def require_image_input(opened: OpenedModel) -> None:
-    """Raise a UserError unless the model takes one RGB image."""
+    """Raise a UserError unless the model takes one image, RGB or grey."""
     shapes = [tuple(tensor.shape) for tensor in opened.model.inputs]
-    if len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][-1] == 3:
+    if len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][-1] in (1, 3):
         return
     facts = {
         "model": opened.summary,
         "its input": ", ".join(str(shape) for shape in shapes),
-        "expected": "one input of shape (None, height, width, 3)",
+        "expected": "one input of shape (None, height, width, 3), or 1 for grey images",
     }
-    raise UserError("the base model's input is not an RGB image", facts, next="give a model trained on colour images")
+    raise UserError("the base model's input is not an image", facts, next="give a model trained on images")
 
 
 def calls(model: keras.Model) -> list[Node]:
@@ -69,52 +70,7 @@ def calls(model: keras.Model) -> list[Node]:
     ]
 
 
-def _cut(model: keras.Model, opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
-    whole = keras.Model(model.inputs, model.outputs)  # a Sequential becomes functional
-    nodes = calls(whole)
-    if feature_layer == AUTO:
-        node = _last_spatial(whole, nodes) or _penultimate(opened, nodes)
-    elif feature_layer == PENULTIMATE:
-        node = _penultimate(opened, nodes)
-    else:
-        node = _named(opened, nodes, feature_layer)
-    if isinstance(node.layer, keras.Model) and _is_inside(node, feature_layer):
-        inner, name = _cut(node.layer, opened, feature_layer)
-        return keras.Model(whole.inputs, inner(node.inputs[0]), name="base"), name
-    if len(node.outputs) != 1 or len(node.outputs[0].shape) not in (2, 3, 4):
-        shapes = ", ".join(str(output.shape) for output in node.outputs)
-        raise UserError(
-            "the feature layer's output is neither a feature map nor a flat feature",
-            {"model": opened.summary, "layer": node.layer.name, "output": shapes},
-            next="pass another feature_layer",
-        )
-    return keras.Model(whole.inputs, node.outputs[0], name="base"), str(node.layer.name)
-
-
-def _is_inside(node: Node, feature_layer: str) -> bool:
-    """Return whether the place to cut lies inside the model that a node calls, not behind it."""
-    if feature_layer in (AUTO, PENULTIMATE):
-        return len(node.outputs[0].shape) != 4  # its own classifier is inside it
-    return bool(node.layer.name != feature_layer)
-
-
-def _last_spatial(model: keras.Model, nodes: list[Node]) -> Node | None:
-    """Return the last call with a feature map that everything passes through, if it comes after layers with weights."""
-    found, weighted = None, False
-    bottlenecks = _bottlenecks(nodes, {id(model.outputs[0])})
-    for node in nodes:
-        weighted = weighted or _has_weights(node.layer)
-        if id(node) not in bottlenecks or not node.inputs:
-            continue
-        if isinstance(node.layer, _ENDS_SPACE) or len(node.outputs[0].shape) != 4:
-            break
-        found = node if weighted else None
-    after = nodes[nodes.index(found) + 1 :] if found else []
-    # In a transformer the patches of the stem are no features: its work comes later, without height and width.
-    return None if any("Attention" in type(leaf).__name__ for node in after for leaf in _leaves(node.layer)) else found
-
-
-def _bottlenecks(nodes: list[Node], outputs: set[int]) -> set[int]:
+def bottlenecks(nodes: list[Node], outputs: set[int]) -> set[int]:
     """Return the ids of the calls whose output is the only tensor alive after them: every path passes through it."""
     uses: dict[int, int] = {}
     for node in nodes:
@@ -131,6 +87,51 @@ def _bottlenecks(nodes: list[Node], outputs: set[int]) -> set[int]:
         if len(alive) == 1 and id(node.outputs[0]) in alive:
             found.add(id(node))
     return found
+
+
+def _cut(model: keras.Model, opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
+    whole = keras.Model(model.inputs, model.outputs)  # a Sequential becomes functional
+    nodes = calls(whole)
+    if feature_layer == AUTO:
+        node = _last_spatial(whole, nodes) or _penultimate(opened, nodes)
+    elif feature_layer == PENULTIMATE:
+        node = _penultimate(opened, nodes)
+    else:
+        node = _named(opened, nodes, feature_layer)
+    if isinstance(node.layer, keras.Model) and _is_inside(node, feature_layer):
+        inner, name = _cut(node.layer, opened, feature_layer)
+        return keras.Model(whole.inputs, inner(node.inputs[0]), name=BASE), name
+    if len(node.outputs) != 1 or len(node.outputs[0].shape) not in (2, 3, 4):
+        shapes = ", ".join(str(output.shape) for output in node.outputs)
+        raise UserError(
+            "the feature layer's output is neither a feature map nor a flat feature",
+            {"model": opened.summary, "layer": node.layer.name, "output": shapes},
+            next="pass another feature_layer",
+        )
+    return keras.Model(whole.inputs, node.outputs[0], name=BASE), str(node.layer.name)
+
+
+def _is_inside(node: Node, feature_layer: str) -> bool:
+    """Return whether the place to cut lies inside the model that a node calls, not behind it."""
+    if feature_layer in (AUTO, PENULTIMATE):
+        return len(node.outputs[0].shape) != 4  # its own classifier is inside it
+    return bool(node.layer.name != feature_layer)
+
+
+def _last_spatial(model: keras.Model, nodes: list[Node]) -> Node | None:
+    """Return the last call with a feature map that everything passes through, if it comes after layers with weights."""
+    found, weighted = None, False
+    single = bottlenecks(nodes, {id(model.outputs[0])})
+    for node in nodes:
+        weighted = weighted or _has_weights(node.layer)
+        if id(node) not in single or not node.inputs:
+            continue
+        if isinstance(node.layer, _ENDS_SPACE) or len(node.outputs[0].shape) != 4:
+            break
+        found = node if weighted else None
+    after = nodes[nodes.index(found) + 1 :] if found else []
+    # In a transformer the patches of the stem are no features: its work comes later, without height and width.
+    return None if any("Attention" in type(leaf).__name__ for node in after for leaf in _leaves(node.layer)) else found
 
 
 def _penultimate(opened: OpenedModel, nodes: list[Node]) -> Node:

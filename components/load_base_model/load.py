@@ -3,20 +3,40 @@
 import dataclasses
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from graftwork import imaging, progress, storage
 from graftwork.artifacts import model as model_artifact
+from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.components.load_base_model import architectures
 from graftwork.components.load_base_model.applications import open_application
 from graftwork.components.load_base_model.backbone import backbone
 from graftwork.components.load_base_model.cut import cut, require_image_input
-from graftwork.components.load_base_model.open import open_file
-from graftwork.components.load_base_model.opened import EXPECTED, OpenedModel
+from graftwork.components.load_base_model.open import open_file, open_preset
+from graftwork.components.load_base_model.opened import AUTO, EXPECTED, OpenedModel, Request
 from graftwork.components.load_base_model.rebuild import at_input_size
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
+
+HUB = "hub:"
+"""Before the name of a KerasHub preset."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """The part of an opened model that becomes the base.
+
+    Attributes:
+        model: float32 (n, height, width, 3 or 1) to features, without preprocessing and pooling.
+        feature_layer: The layer it ends with.
+    """
+
+    model: keras.Model
+    feature_layer: str
 
 
 def load_base_model(
@@ -24,7 +44,9 @@ def load_base_model(
     path: str | os.PathLike[str],
     preprocessing: str | ScaleOffset | None = None,
     input_size: int | None = None,
-    feature_layer: str = "auto",
+    feature_layer: str = AUTO,
+    architecture: str = "",
+    code: Code = NO_CODE,
 ) -> model_artifact.ModelFolder:
     """Make a base from a saved model.
 
@@ -34,47 +56,72 @@ def load_base_model(
         preprocessing: See config; None finds it.
         input_size: Height and width in pixels; None keeps the size the model was saved with.
         feature_layer: See `cut`.
+        architecture: Of a file with weights only, the name of its keras.applications model.
+        code: What may run to open the model.
 
     Raises:
         UserError: The model does not exist, cannot be opened, takes no image, or cannot be cut or rebuilt as asked.
     """
-    opened = _open(uri, input_size)
-    require_image_input(opened)
+    request = Request(uri, input_size, feature_layer, architecture, code)
+    opened = open_base(request)
     chosen, how = architectures.find_preprocessing(opened, preprocessing)
-    base, cut_at = cut(opened, opened.renamed_to(feature_layer))
-    if input_size and base.input_shape[1:3] != (input_size, input_size):
-        base = at_input_size(base, input_size, opened)
+    base = base_of(opened, request)
+    height, width = base.model.input_shape[1:3]
+    named = chosen if isinstance(chosen, str) else chosen.model_dump()
+    description: dict[str, Any] = {
+        "stored_size": imaging.stored_size_for(max(height, width)),
+        "preprocessing": {"value": named, "found": how},
+        "feature_layer": base.feature_layer,
+        **opened.report,
+    }
+    # A head fits the features it was trained on, and no others.
+    kept = opened.head if base.feature_layer == opened.feature_layer else None
+    if kept is not None:
+        description["kept_classes"] = list(opened.classes)
+    for finding in opened.findings:
+        progress.note(finding)
+    shape = base.model.output_shape[1:]
+    progress.note(f"cut at {base.feature_layer} {shape}, {height} x {width} pixels, preprocessing: {named}, {how}")
+    return model_artifact.write(path, backbone(base.model, chosen), "base", description, opened.code, kept)
+
+
+def open_base(request: Request) -> OpenedModel:
+    """Open a base model, whatever it was given as.
+
+    Raises:
+        UserError: It does not exist, cannot be opened, or takes no image.
+    """
+    opened = _open(request)
+    require_image_input(opened)
+    return opened
+
+
+def base_of(opened: OpenedModel, request: Request) -> Base:
+    """Return the part of a model that becomes the base, at the size it was asked for.
+
+    Raises:
+        UserError: It cannot be cut or rebuilt as asked.
+    """
+    size = request.input_size
+    base, cut_at = cut(opened, opened.renamed_to(request.feature_layer))
+    if size and base.input_shape[1:3] != (size, size):
+        base = at_input_size(base, size, opened)
     if None in base.input_shape[1:3]:
         facts = {"model": opened.summary, "its input": base.input_shape}
         raise UserError(
             "the base model takes images of any size", facts, next="pass the size to use: --set input_size=224"
         )
-    model = backbone(base, chosen)
-    named = chosen if isinstance(chosen, str) else chosen.model_dump()
-    description: dict[str, Any] = {
-        "stored_size": imaging.stored_size_for(max(base.input_shape[1:3])),
-        "preprocessing": {"value": named, "found": how},
-        "feature_layer": cut_at,
-        "base": {"uri": uri, "kind": opened.kind, "sha256": opened.sha256, "parameters": base.count_params()},
-    }
-    height, width = base.input_shape[1:3]
-    progress.note(f"{opened.summary}")
-    if opened.conversion is not None:
-        changes = "".join(f", {change}" for change in opened.conversion.changes)
-        progress.note(f"rebuilt in Keras 3{changes}; proven on random input: {opened.conversion.difference:.1g} apart")
-        description["conversion"] = dataclasses.asdict(opened.conversion)
-    if opened.renamed:
-        first = ", ".join(f"{old!r} to {new}" for new, old in list(opened.renamed.items())[:3])
-        progress.note(f"{len(opened.renamed)} names that TensorFlow cannot export are changed: {first}")
-        description["renamed"] = dict(opened.renamed)
-    progress.note(f"cut at {cut_at} {base.output_shape[1:]}, {height} x {width} pixels, preprocessing: {named}, {how}")
-    return model_artifact.write(path, model, "base", description)
+    return Base(base, cut_at)
 
 
-def _open(uri: str, input_size: int | None) -> OpenedModel:
+def _open(request: Request) -> OpenedModel:
+    uri = request.uri
+    if uri.startswith(HUB):
+        opened = open_preset(uri.removeprefix(HUB))
+        return dataclasses.replace(opened, uri=uri, kind="KerasHub preset")
     if not storage.is_remote(uri) and not Path(uri).exists():
         if Path(uri).suffix or os.sep in uri:
             raise UserError("the base model does not exist", {"base_model": uri, "expected": EXPECTED})
-        return open_application(uri, input_size)
+        return open_application(uri, request.input_size)
     with tempfile.TemporaryDirectory(prefix="graftwork-") as folder:
-        return open_file(storage.local_copy(uri, Path(folder)), uri)
+        return open_file(storage.local_copy(uri, Path(folder)), request)

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from graftwork.artifacts.model import take_weights
+
 _REFUSED = re.compile(r"[^A-Za-z0-9_.>-]")
 _REFUSED_FIRST = re.compile(r"^[^A-Za-z0-9.]")
 
@@ -70,5 +72,5 @@ def _copy(model: keras.Model, names: Names) -> keras.Model:
     else:
         copied = keras.models.clone_model(model, clone_function=copy)
         copied.name = name
-    copied.set_weights(model.get_weights())
+    take_weights(copied, model.get_weights())
     return copied

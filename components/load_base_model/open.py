@@ -1,5 +1,6 @@
 """Opening whatever a base model was given as. A further kind of file is a further entry in KINDS."""
 
+import dataclasses
 import hashlib
 import json
 import zipfile
@@ -11,17 +12,29 @@ from typing import Any
 import h5py
 import keras
 
-from graftwork.artifacts.model import BACKBONE, KERAS_MODEL
-from graftwork.components.load_base_model import archives, strangers, trust
+from graftwork.artifacts.code import NO_CODE, Code
+from graftwork.components.load_base_model import (
+    archives,
+    channels,
+    hub,
+    keras1,
+    saved_model,
+    strangers,
+    trust,
+    weights,
+)
+from graftwork.components.load_base_model.grafted import is_grafted, open_grafted
 from graftwork.components.load_base_model.keras2.open import known, open_keras2
 from graftwork.components.load_base_model.names import exportable
-from graftwork.components.load_base_model.opened import EXPECTED, Conversion, OpenedModel
+from graftwork.components.load_base_model.opened import EXPECTED, Conversion, OpenedModel, Request
+from graftwork.components.load_base_model.proof import prove
 from graftwork.errors import UserError
 
-_KERAS_NODES = {"_tf_keras_layer", "_tf_keras_model", "_tf_keras_sequential", "_tf_keras_network"}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-Loaded = tuple[keras.Model, Conversion | None, dict[str, str]]
+
+def _nothing(path: Path) -> Iterator[Any]:
+    return iter(())
 
 
 @dataclass(frozen=True)
@@ -31,24 +44,26 @@ class Kind:
     Attributes:
         name: For people.
         recognise: Whether a path is of this kind, from its content.
+        open: Load it, given what saved it.
         saved_by: What saved it, as in "Keras 2.15.0"; "" if that is not known.
         configurations: What Keras saved of the model's structure.
-        open: Load it, given what saved it: the model in Keras 3, how it was converted, and what was renamed.
+        operations: Names of the TensorFlow operations inside.
     """
 
     name: str
     recognise: Callable[[Path], bool]
-    saved_by: Callable[[Path], str]
-    configurations: Callable[[Path], Iterator[Any]]
-    open: Callable[[Path, str], Loaded]
+    open: Callable[[Path, Request, str], OpenedModel]
+    saved_by: Callable[[Path], str] = lambda path: ""
+    configurations: Callable[[Path], Iterator[Any]] = _nothing
+    operations: Callable[[Path], set[str]] = lambda path: set()
 
 
-def open_file(path: Path, uri: str) -> OpenedModel:
+def open_file(path: Path, request: Request) -> OpenedModel:
     """Open a base model from a local file or folder.
 
     Args:
         path: The file or folder.
-        uri: What the user gave, for messages.
+        request: What the user asked for.
 
     Raises:
         UserError: It is no model that this package opens, would run code, or is damaged; or it was converted, and the
@@ -57,35 +72,83 @@ def open_file(path: Path, uri: str) -> OpenedModel:
     kind = next((kind for kind in KINDS if kind.recognise(path)), None)
     if kind is None:
         found, next_ = strangers.looks_like(path)
-        facts = {"model": uri, "looks like": found, "expected": EXPECTED}
+        facts = {"model": request.uri, "looks like": found, "expected": EXPECTED}
         raise UserError("the base model is no saved Keras model", facts, next_)
+    if request.architecture and kind.name != WEIGHTS:
+        facts = {"model": f"{request.uri} ({kind.name})", "architecture": request.architecture}
+        raise UserError("the base model has its architecture inside", facts, "leave architecture out")
     title = kind.name
     try:
         saved_by = kind.saved_by(path)
         title = ", ".join(filter(None, (kind.name, saved_by)))
+        request.code.run()
+        trust.check_operations(kind.operations(path), request.code)
         classes = known()
         for configuration in kind.configurations(path):
-            trust.check(configuration, classes)
-        model, conversion, renamed = kind.open(path, saved_by)
+            trust.check(configuration, classes, request.code)
+        opened = kind.open(path, request, saved_by)
     except UserError as error:
-        raise UserError(error.problem, {"model": f"{uri} ({title})", **error.facts}, error.next) from None
+        raise UserError(error.problem, {"model": f"{request.uri} ({title})", **error.facts}, error.next) from None
     except Exception as error:  # Keras raises whatever the file leads to
         reason = " ".join(str(error).split())
-        facts = {"model": f"{uri} ({title})", "Keras": keras.__version__, "reason": reason[:300]}
+        facts = {"model": f"{request.uri} ({title})", "Keras": keras.__version__, "reason": reason[:300]}
         raise UserError("Keras cannot open the base model", facts, next=f"expected {EXPECTED}") from error
-    return OpenedModel(model, uri, title, _sha256(path), conversion, renamed)
+    code = opened.code or request.code
+    return dataclasses.replace(opened, uri=request.uri, kind=title, sha256=_sha256(path), code=code)
 
 
-def _open_either(path: Path, saved_by: str) -> Loaded:
+def _open_either(path: Path, request: Request, saved_by: str) -> OpenedModel:
     if not saved_by.startswith("Keras 3"):
-        return open_keras2(path)
+        return open_keras2(path, request.code)
     # Safe mode refuses Lambda layers, which would run code from the file. Keras wants the suffix to know the format.
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    model = keras.saving.load_model(path, compile=False, safe_mode=not request.code.trusted)
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         found = {"found": type(model).__name__}
         raise UserError("the base model has no graph of layers", found, "expected a Functional or Sequential model")
+    conversion = None
+    if channels.is_channels_first(model):
+        converted = channels.channels_last(model)
+        conversion = Conversion((channels.CHANGE,), prove(channels.run_channels_first(model), converted))
+        model = converted
     model, renamed = exportable(model)
-    return model, None, renamed
+    return OpenedModel(model, conversion=conversion, renamed=renamed)
+
+
+def _open_saved_model(path: Path, request: Request, saved_by: str) -> OpenedModel:
+    if next(saved_model.configurations(path), None) is None:
+        return saved_model.open_function(path, request)
+    if saved_model.is_subclassed(path):
+        why = "its layers are called by Python code that is not in the SavedModel (a subclassed model of Keras 2)"
+        return saved_model.open_function(path, request, frozen=why)
+    return open_keras2(path, request.code)
+
+
+def _open_weights(path: Path, request: Request, saved_by: str) -> OpenedModel:
+    if request.architecture:
+        return OpenedModel(weights.open_weights(path, request.architecture))
+    fitting = weights.matching(weights.shapes_in(path))
+    facts = {"architectures that fit": ", ".join(fitting) or "none of keras.applications"}
+    advice = f"pass the one it is:  --architecture {fitting[0]}" if fitting else "save the whole model: model.save(...)"
+    raise UserError("the base model's file holds weights only, no architecture", facts, advice)
+
+
+def _open_preset(path: Path, request: Request, saved_by: str) -> OpenedModel:
+    return open_preset(path)
+
+
+def open_preset(preset: str | Path) -> OpenedModel:
+    """Open a KerasHub preset, a folder or a name."""
+    model, preprocessing, remark = hub.open_preset(preset)
+    return OpenedModel(
+        model,
+        preprocessing=(preprocessing, f"from the preset ({remark})") if preprocessing is not None else None,
+        feature_layer=model.layers[-1].name,  # a backbone is features already
+        code=Code(("keras_hub",)) if hub.is_needed(model) else NO_CODE,
+    )
+
+
+def _saved_model_configurations(path: Path) -> Iterator[Any]:
+    return iter(()) if saved_model.is_subclassed(path) else saved_model.configurations(path)
 
 
 def _is_archive(path: Path) -> bool:
@@ -106,11 +169,28 @@ def _archive_configurations(path: Path) -> Iterator[Any]:
         yield json.loads(archive.read("config.json"))
 
 
+def _archive_operations(path: Path) -> set[str]:
+    """Return the operations of SavedModels among the assets of layers."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    with zipfile.ZipFile(path) as archive:
+        inside = (archive.read(name) for name in archive.namelist() if name.endswith("saved_model.pb"))
+        return set().union(*(saved_model.operations_in(SavedModel.FromString(content)) for content in inside))
+
+
 def _is_hdf5(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
         return file.read(8) == _HDF5_SIGNATURE
+
+
+def _is_whole_hdf5(path: Path) -> bool:
+    return _is_hdf5(path) and (bool(_hdf5_attribute(path, "model_config")) or not weights.is_weights_file(path))
+
+
+def _is_weights(path: Path) -> bool:
+    return _is_hdf5(path) and weights.is_weights_file(path)
 
 
 def _hdf5_attribute(path: Path, name: str) -> str:
@@ -126,55 +206,9 @@ def _hdf5_version(path: Path) -> str:
 def _hdf5_configurations(path: Path) -> Iterator[Any]:
     text = _hdf5_attribute(path, "model_config")
     if not text:
-        raise UserError(
-            "the base model's file holds weights only, no architecture",
-            next="save the whole model, with model.save, not save_weights",
-        )
-    yield json.loads(text)
-
-
-def _is_saved_model(path: Path) -> bool:
-    return (path / "saved_model.pb").is_file()
-
-
-def _saved_model_version(path: Path) -> str:
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    _require_variables(path)
-    graphs = SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs
-    return f"TensorFlow {graphs[0].meta_info_def.tensorflow_version}" if graphs else ""
-
-
-def _saved_model_configurations(path: Path) -> Iterator[Any]:
-    """Yield what Keras 2 saved of each layer and model in a SavedModel."""
-    if (path / KERAS_MODEL).is_file():
-        next = (
-            f"give the Keras model inside it, {path / KERAS_MODEL}, and feature_layer={BACKBONE} to leave its head out"
-        )
-        raise UserError("a model that graftwork made cannot be a base model yet", next=next)
-    metadata = path / "keras_metadata.pb"
-    if not metadata.is_file():
-        next = 'save the Keras model as .keras: model.save("name.keras")'
-        raise UserError("the SavedModel has no layers of Keras in it, functions only", next=next)
-    from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
-
-    for node in SavedMetadata.FromString(metadata.read_bytes()).nodes:
-        if node.identifier in _KERAS_NODES:
-            yield json.loads(node.metadata)
-
-
-def _require_variables(path: Path) -> None:
-    folder = path / "variables"
-    if not (folder / "variables.index").is_file():
-        raise UserError(
-            "the SavedModel is not whole", {"missing": "variables/variables.index"}, "copy the whole folder"
-        )
-    totals = {int(file.name.rpartition("-of-")[2]) for file in folder.glob("variables.data-?????-of-?????")}
-    shards = [folder / f"variables.data-{number:05d}-of-{total:05d}" for total in totals for number in range(total)]
-    missing = [shard.name for shard in shards if not shard.is_file()]
-    if missing or not shards:
-        facts = {"missing": ", ".join(missing) or "variables/variables.data-..."}
-        raise UserError("the SavedModel is not whole", facts, "copy the whole folder")
+        raise UserError("the HDF5 file holds neither a model nor weights of Keras")
+    config = json.loads(text)
+    yield keras1.translated(config) if keras1.is_keras1(path) else config
 
 
 def _sha256(path: Path) -> str:
@@ -187,8 +221,19 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+WEIGHTS = "weights only"
 KINDS = (
-    Kind("Keras archive", _is_archive, _archive_version, _archive_configurations, _open_either),
-    Kind("HDF5", _is_hdf5, _hdf5_version, _hdf5_configurations, _open_either),
-    Kind("SavedModel", _is_saved_model, _saved_model_version, _saved_model_configurations, _open_either),
+    Kind("graftwork model", is_grafted, open_grafted),
+    Kind("Keras archive", _is_archive, _open_either, _archive_version, _archive_configurations, _archive_operations),
+    Kind("HDF5", _is_whole_hdf5, _open_either, _hdf5_version, _hdf5_configurations),
+    Kind(WEIGHTS, _is_weights, _open_weights),
+    Kind(
+        "SavedModel",
+        saved_model.is_saved_model,
+        _open_saved_model,
+        saved_model.tensorflow_version,
+        _saved_model_configurations,
+        saved_model.operations,
+    ),
+    Kind("KerasHub preset", hub.is_preset_folder, _open_preset),
 )

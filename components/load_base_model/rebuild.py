@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from graftwork.artifacts.model import take_weights
 from graftwork.components.load_base_model.opened import OpenedModel
 from graftwork.errors import UserError
 
@@ -20,10 +21,10 @@ def at_input_size(base: keras.Model, size: int, opened: OpenedModel) -> keras.Mo
         UserError: A layer's weights depend on the input size, as those of a Dense layer after Flatten do.
     """
     config = base.get_config()
-    _set_input_shape(config, (None, size, size, 3))
+    _set_input_shape(config, (None, size, size, base.input_shape[-1]))
     try:
         rebuilt = type(base).from_config(config)
-        rebuilt.set_weights(base.get_weights())
+        take_weights(rebuilt, base.get_weights())
     except Exception as error:  # whatever layer finds the new size unfit
         saved_at = " x ".join(str(side) for side in base.input_shape[1:3])
         reason = " ".join(str(error).split())[:300]

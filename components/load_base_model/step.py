@@ -2,15 +2,33 @@
 
 from typing import Any
 
+from graftwork.artifacts import code
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import parse_preprocessing
 from graftwork.progress import step
 
 
 @step("load_base_model")
-def run(uri: str, model: Any, preprocessing: str, input_size: int, feature_layer: str) -> tuple[int]:
+def run(
+    uri: str,
+    model: Any,
+    preprocessing: str,
+    input_size: int,
+    feature_layer: str,
+    architecture: str,
+    custom_objects: str,
+    trust_code: bool,
+) -> tuple[int]:
     """Load the base into the KFP artifact `model`; return the larger side of its input in pixels."""
-    base = load_base_model(uri, model.path, parse_preprocessing(preprocessing), input_size or None, feature_layer)
+    base = load_base_model(
+        uri,
+        model.path,
+        parse_preprocessing(preprocessing),
+        input_size or None,
+        feature_layer,
+        architecture,
+        code.given(custom_objects, trust_code),
+    )
     model.metadata["base_model"] = uri
     model.metadata["feature_layer"] = base.description["feature_layer"]
     return (max(base.input_size),)

@@ -1,16 +1,27 @@
 """Whether a saved model's configuration would run code of its own, or needs code that is not here."""
 
+import importlib.util
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from graftwork.artifacts.code import REGISTERED, Code
 from graftwork.errors import UserError
 
 _COMPILED = ("compile_config", "training_config")
 _INNER = ("layer", "forward_layer", "backward_layer", "cell")
-_OURS = ("keras", "tf_keras")
+_OURS = {"keras", "tf_keras", "builtins", *(["keras_hub"] if importlib.util.find_spec("keras_hub") else [])}
+_OPERATIONS = {
+    "EagerPyFunc": "calls Python",
+    "MatchingFiles": "lists files",
+    "PyFunc": "calls Python",
+    "PyFuncStateless": "calls Python",
+    "ReadFile": "reads files",
+    "WriteFile": "writes files",
+}
+"""TensorFlow operations that reach out of the model."""
 
 
 @dataclass(frozen=True)
@@ -24,32 +35,46 @@ class Entry:
     @property
     def is_keras(self) -> bool:
         """Whether the configuration says that it is Keras's own; older ones do not say."""
-        return self.module is not None and self.module.split(".")[0] in _OURS
+        return _is_ours(self.module)
 
 
-def check(config: Any, known: Collection[str]) -> None:
+def check(config: Any, known: Collection[str], code: Code) -> None:
     """Raise a UserError if building a model from its configuration would run code out of the file, or cannot be done.
 
     Args:
         config: What Keras saved, from JSON.
-        known: Class names of the layers and models that are here.
+        known: Names of the classes and functions that are here, those that the user's code registers included.
+        code: What may run.
 
     Raises:
         UserError: Lambda layers, other code, or classes that are not here; names all of them.
     """
     lambdas = [f"{entry.name} (Lambda)" for entry in layers(config) if entry.kind == "Lambda"]
-    found = [*lambdas, *sorted(set(_functions(config)))]
-    if found:
+    found = [*lambdas, *sorted(set(_functions(config, known)))]
+    if found and not code.trusted:
         facts = {"code": ", ".join(found)}
         next = [
-            "open it where it was made, put what the code does into layers of Keras, and save it again,",
-            "or cut the model there before the code:  keras.Model(model.input, model.get_layer(...).output)",
+            "if you trust whoever made the file:  --trust-code",
+            "or open it where it was made, put what the code does into layers of Keras, and save it again",
         ]
         raise UserError("the base model contains Python code, which is not run", facts, next)
-    missing = sorted({entry.kind for entry in layers(config) if not entry.is_keras and entry.kind not in known})
+    missing = {entry.kind for entry in layers(config) if not entry.is_keras and entry.kind not in known}
+    missing |= {name for name in _strangers(config) if name not in known}
     if missing:
-        before = "save the part before them:  keras.Model(model.input, model.get_layer(...).output).save(...)"
-        raise UserError("the base model needs classes that are not here", {"classes": ", ".join(missing)}, before)
+        facts = {"classes": ", ".join(sorted(missing))}
+        next = [
+            f"pass what has them, a module or a .py file:  --custom-objects NAME  ({REGISTERED})",
+            "or save the part before them:  keras.Model(model.input, model.get_layer(...).output).save(...)",
+        ]
+        raise UserError("the base model needs classes that are not here", facts, next)
+
+
+def check_operations(operations: Collection[str], code: Code) -> None:
+    """Raise a UserError if TensorFlow operations in a file reach out of it, unless the user trusts it."""
+    found = [f"{name} ({_OPERATIONS[name]})" for name in sorted(operations) if name in _OPERATIONS]
+    if found and not code.trusted:
+        next = "if you trust whoever made it:  --trust-code"
+        raise UserError("the SavedModel does more than compute", {"operations": ", ".join(found)}, next)
 
 
 def layers(config: Any) -> Iterator[Entry]:
@@ -65,16 +90,40 @@ def layers(config: Any) -> Iterator[Entry]:
         yield from layers(inner.get(key))
 
 
-def _functions(value: Any) -> Iterator[str]:
-    """Yield every function that is neither an activation of Keras nor absent: what else is named may do anything."""
+def _functions(value: Any, known: Collection[str]) -> Iterator[str]:
+    """Yield every function that is neither an activation of Keras nor registered: any other may do anything."""
+    for item in _objects(value):
+        name = str(item.get("config"))
+        if item["class_name"] == "__lambda__":
+            yield "a lambda"
+        elif item["class_name"] == "function" and not hasattr(keras.activations, name) and _last(name) not in known:
+            yield f"{item.get('module') or ''}.{name}".lstrip(".")
+
+
+def _strangers(value: Any) -> Iterator[str]:
+    """Yield the class of every object, initializers and the like too, that is of another module than Keras's."""
+    for item in _objects(value):
+        module = item.get("module")
+        if isinstance(module, str) and not _is_ours(module) and item["class_name"] != "function":
+            yield _last(str(item["class_name"]))
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, list):
         for item in value:
-            yield from _functions(item)
+            yield from _objects(item)
     elif isinstance(value, dict):
-        if value.get("class_name") == "__lambda__":
-            yield "a lambda"
-        elif value.get("class_name") == "function" and not hasattr(keras.activations, str(value.get("config"))):
-            yield f"{value.get('module') or ''}.{value.get('config')}".lstrip(".")
+        if "class_name" in value:
+            yield value
         for key, item in value.items():
             if key not in _COMPILED:
-                yield from _functions(item)
+                yield from _objects(item)
+
+
+def _is_ours(module: str | None) -> bool:
+    return module is not None and module.split(".")[0] in _OURS
+
+
+def _last(name: str) -> str:
+    """Return a registered name without its package."""
+    return name.rpartition(">")[2]

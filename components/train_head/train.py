@@ -23,19 +23,23 @@ from graftwork.selection import rank
 CANDIDATE = "head"
 
 
+Layers = list[tuple[np.ndarray, np.ndarray]]
+"""(kernel, bias) of each dense layer, first to last."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One head that was trained.
 
     Attributes:
-        kind: "linear" or "mlp".
-        layers: (kernel, bias) of each dense layer, first to last.
+        kind: "linear", "mlp" or "kept".
+        layers: Its weights.
         validation: Its accuracy and loss on validation.
         settings: What makes it differ from other trials, and how its training went.
     """
 
     kind: str
-    layers: list[tuple[np.ndarray, np.ndarray]]
+    layers: Layers
     validation: dict[str, float]
     settings: dict[str, Any]
 
@@ -57,7 +61,8 @@ def train_head(
         seed: Of every random choice.
 
     Raises:
-        UserError: An artifact is not what it claims to be, or the features come from another base.
+        UserError: An artifact is not what it claims to be, the features come from another base, or the head to keep is
+            not there or is for other classes.
     """
     cached, base = features.read(*features_paths), model.read(base_path)
     if cached.description["base"] != base.fingerprint:
@@ -67,13 +72,13 @@ def train_head(
             next="extract the features again with this base",
         )
     started = time.monotonic()
-    trials = try_heads(cached, config, seed)
+    trials = try_heads(cached, config, seed, kept_layers(base, cached.classes, config))
     best = max(trials, key=lambda trial: rank(trial.validation["accuracy"], trial.validation["loss"]))
     seconds = time.monotonic() - started
     progress.note(f"{_name(best)} head: validation accuracy {best.validation['accuracy']:.4f}, {len(trials)} tried")
     head = as_keras(best.layers)
     description = {
-        **{entry: base.description[entry] for entry in ("preprocessing", "feature_layer", "base")},
+        **base.origin,
         "candidate": CANDIDATE,
         "classes": cached.classes,
         "stored_size": cached.description["stored_size"],
@@ -90,11 +95,35 @@ def train_head(
             },
         },
     }
-    return model.write(path, model.classifier(base.keras_model(), head), "classifier", description)
+    return model.write(path, model.classifier(base.keras_model(), head), "classifier", description, base.code)
 
 
-def try_heads(cached: features.Features, config: HeadConfig, seed: int) -> list[Trial]:
-    """Train every head the configuration asks for, the simpler first."""
+def kept_layers(base: model.ModelFolder, classes: Sequence[str], config: HeadConfig) -> Layers | None:
+    """Return the head that a base had as a classifier, its last layer's columns in the order of the classes.
+
+    Returns:
+        None where the configuration wants none, or "auto" finds none for these classes.
+
+    Raises:
+        UserError: The configuration wants the head kept, and there is none, or it is for other classes.
+    """
+    head = base.kept_head() if config.kind in ("auto", "kept") else None
+    known = list(base.description.get("kept_classes", ()))
+    if head is None or sorted(known) != sorted(classes):
+        if config.kind == "kept":
+            facts = {"base": base.description["base"]["uri"], "its head knows": ", ".join(known) or "no head"}
+            facts["the images have"] = ", ".join(classes)
+            next = "give a classifier that graftwork made for these classes, or  --set head.kind=auto"
+            raise UserError("there is no head to keep", facts, next)
+        return None
+    layers = [tuple(layer.get_weights()) for layer in head.layers if isinstance(layer, keras.layers.Dense)]
+    order = [known.index(name) for name in classes]
+    kernel, bias = layers[-1]
+    return [*layers[:-1], (kernel[:, order], bias[order])]
+
+
+def try_heads(cached: features.Features, config: HeadConfig, seed: int, kept: Layers | None = None) -> list[Trial]:
+    """Train every head the configuration asks for, the simpler first, after the one that is there already."""
     train, validation = cached.splits["train"], cached.splits["validation"]
     classes = len(cached.classes)
     balanced = class_weights(np.bincount(train.labels, minlength=classes))
@@ -106,6 +135,8 @@ def try_heads(cached: features.Features, config: HeadConfig, seed: int) -> list[
         trials.append(trial)
         progress.report(len(trials), None, "heads tried", f"{_name(trial)}: {trial.validation['accuracy']:.4f}")
 
+    if kept is not None:
+        tried(Trial("kept", kept, score(validation, kept), {}))
     if config.kind in ("auto", "linear"):
         for penalty, kernel, bias in regularization_path(train, classes, config.l2, weights, scale):
             layers = [(kernel, bias)]
@@ -119,7 +150,7 @@ def try_heads(cached: features.Features, config: HeadConfig, seed: int) -> list[
     return trials
 
 
-def score(split: features.Split, layers: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+def score(split: features.Split, layers: Layers) -> dict[str, float]:
     """Return accuracy and mean cross-entropy of a head on a split."""
     right, loss = 0, 0.0
     for rows, labels in split.chunks():
@@ -130,7 +161,7 @@ def score(split: features.Split, layers: list[tuple[np.ndarray, np.ndarray]]) ->
     return {"accuracy": right / len(split), "loss": loss / len(split)}
 
 
-def as_keras(layers: list[tuple[np.ndarray, np.ndarray]]) -> keras.Model:
+def as_keras(layers: Layers) -> keras.Model:
     """Return a head as a Keras model, from features (n, d) to probabilities (n, k)."""
     values = keras.Input((layers[0][0].shape[0],), name="features")
     *hidden, last = [
@@ -147,7 +178,7 @@ def as_keras(layers: list[tuple[np.ndarray, np.ndarray]]) -> keras.Model:
     return head
 
 
-def _pairs(parts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _pairs(parts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> Layers:
     return [(parts[0], parts[1]), (parts[2], parts[3])]
 
 

@@ -3,6 +3,8 @@
     saved_model.pb, variables/       loads with tf.saved_model.load or TensorFlow Serving, without Keras
     assets.extra/model.keras         loads with keras.saving.load_model, trains on
     assets.extra/graftwork.json      what it is: classes, sizes, origin, how it was trained
+    assets.extra/head.keras          of a base that was a classifier of graftwork before: the head it had
+    assets.extra/custom_objects.py   of a model with classes of its own: where they are
 
 A base turns images into features, a classifier into probabilities. Decoding, resizing and preprocessing are inside.
 """
@@ -10,25 +12,34 @@ A base turns images into features, a classifier into probabilities. Decoding, re
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+import graftwork.artifacts.activations  # Keras finds what these two register in files by name
+import graftwork.artifacts.saved_function  # noqa: F401
 from graftwork import __version__, imaging
+from graftwork.artifacts import code as custom_code
+from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
 
 SCHEMA = "graftwork.model/1"
 EXTRAS = Path("assets.extra")
 DESCRIPTION = EXTRAS / "graftwork.json"
 KERAS_MODEL = EXTRAS / "model.keras"
-BACKBONE, HEAD = "backbone", "head"
+KEPT_HEAD = EXTRAS / "head.keras"
+BACKBONE, BASE, HEAD = "backbone", "base", "head"
+"""Names of the layers in a classifier: its backbone, the network inside that, and its head."""
 
 Role = Literal["base", "classifier"]
+ORIGIN = ("preprocessing", "feature_layer", "base", "frozen", "conversion", "renamed")
+"""Entries of a base's description that stay with every model made from it."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +71,36 @@ class ModelFolder:
         parts = {entry: self.description[entry] for entry in ("base", "feature_layer", "preprocessing", "input_size")}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def keras_model(self) -> keras.Model:
+    @property
+    def code(self) -> Code:
+        """What has to run before its Keras model can be opened."""
+        return custom_code.read(self.path / EXTRAS, self.description.get("code", {}))
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Where its base comes from: those entries of the description that a model made from it keeps."""
+        return {entry: self.description[entry] for entry in ORIGIN if entry in self.description}
+
+    def keras_model(self, code: Code | None = None) -> keras.Model:
         """Load the trainable Keras model: float32 (n, height, width, 3) in [0, 255] to features or probabilities.
 
+        Args:
+            code: What may run instead of what the folder itself asks for, where the folder comes from elsewhere.
+
         Raises:
-            UserError: The file is damaged; names it.
+            UserError: The file is damaged, or code that it needs is not here; names it.
         """
-        file = self.path / KERAS_MODEL
+        return self._load(KERAS_MODEL, self.code if code is None else code)
+
+    def kept_head(self) -> keras.Model | None:
+        """Load the head that a base had when it was a classifier of graftwork: features to probabilities."""
+        return self._load(KEPT_HEAD, NO_CODE) if (self.path / KEPT_HEAD).is_file() else None
+
+    def _load(self, name: Path, code: Code) -> keras.Model:
+        file = self.path / name
+        code.run()
         try:
-            return keras.saving.load_model(file, compile=False)
+            return keras.saving.load_model(file, compile=False, safe_mode=not code.trusted)
         except Exception as error:  # Keras raises whatever the file's damage leads to
             raise not_an_artifact("model", file, f"Keras cannot open it: {error}") from error
 
@@ -90,7 +122,22 @@ def leaf_layers(model: keras.Model) -> list[keras.Layer]:
     return layers
 
 
-def write(path: str | os.PathLike[str], model: keras.Model, role: Role, description: Mapping[str, Any]) -> ModelFolder:
+def take_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
+    """Set the weights of a model, of its Normalization layers too: they compute with what they derive from them."""
+    model.set_weights(weights)
+    for layer in leaf_layers(model):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
+def write(
+    path: str | os.PathLike[str],
+    model: keras.Model,
+    role: Role,
+    description: Mapping[str, Any],
+    code: Code = NO_CODE,
+    kept_head: keras.Model | None = None,
+) -> ModelFolder:
     """Write a model artifact.
 
     Args:
@@ -99,6 +146,8 @@ def write(path: str | os.PathLike[str], model: keras.Model, role: Role, descript
             `classifier`, probabilities (n, classes).
         role: Which of the two it is.
         description: What graftwork.json shall say; "stored_size" is needed, and "classes" for a classifier.
+        code: What has to run before the Keras model can be opened.
+        kept_head: Of a base that was a classifier before, the head it had.
 
     Returns:
         The artifact, as `read` returns it.
@@ -109,6 +158,7 @@ def write(path: str | os.PathLike[str], model: keras.Model, role: Role, descript
         "role": role,
         "input_size": list(size),
         **description,
+        **({"code": code.description()} if code else {}),
         "versions": {name: version(name) for name in ("tensorflow", "keras")} | {"graftwork": __version__},
     }
     with written_whole(path) as folder:
@@ -118,6 +168,10 @@ def write(path: str | os.PathLike[str], model: keras.Model, role: Role, descript
         tf.saved_model.save(module, str(folder), signatures=signatures)
         (folder / EXTRAS).mkdir()
         model.save(folder / KERAS_MODEL)
+        if code.source:
+            (folder / EXTRAS / custom_code.FILE).write_text(code.source, encoding="utf-8")
+        if kept_head is not None:
+            kept_head.save(folder / KEPT_HEAD)
         write_json(folder / DESCRIPTION, described)
     return read(path)
 

@@ -150,7 +150,7 @@ def _with_header(text: str) -> str:
     lines = [f"{spec['pipelineInfo']['name']}, made by graftwork {__version__}", "", "Parameters:"]
     for name, entry in spec["root"]["inputDefinitions"]["parameters"].items():
         default = f" [{json.dumps(entry['defaultValue'], sort_keys=True)}]" if "defaultValue" in entry else ""
-        lines.append(f"  {name}{default}: {entry['description']}")
+        lines.append(f"  {name}{default}: {' '.join(entry['description'].split())}")
     body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
     return "".join(f"# {line}".rstrip() + "\n" for line in lines) + body
 

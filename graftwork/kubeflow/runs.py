@@ -53,9 +53,9 @@ def check_for_cluster(config: Config, compiled: Compiled) -> None:
         UserError: The data or the base model lies on this machine.
     """
     mounted = f"mountPath: {DATA_MOUNT}" in compiled.text
-    for key in ("data", "base_model"):
+    for key in ("data", "base_model", "custom_objects"):
         uri = getattr(config, key)
-        is_name = key == "base_model" and "/" not in uri and not Path(uri).suffix
+        is_name = uri.startswith("hub:") or (key != "data" and "/" not in uri and not Path(uri).suffix)
         if "://" in uri or is_name or (mounted and uri.startswith(f"{DATA_MOUNT}/")):
             continue
         raise UserError(

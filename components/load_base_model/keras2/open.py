@@ -1,14 +1,17 @@
 """Open a model of Keras 2 and make it one of Keras 3."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from graftwork.artifacts.code import NO_CODE, Code
+from graftwork.components.load_base_model import channels, keras1
 from graftwork.components.load_base_model.keras2.convert import convert
 from graftwork.components.load_base_model.names import Names
-from graftwork.components.load_base_model.opened import Conversion
+from graftwork.components.load_base_model.opened import Conversion, OpenedModel
 from graftwork.components.load_base_model.proof import prove
 from graftwork.errors import UserError
 
@@ -18,13 +21,15 @@ _MODELS = {"Functional", "Sequential", "Model"}
 
 
 def known() -> set[str]:
-    """Return the class names of the layers and models that Keras 2 has."""
+    """Return the class names of the layers and models that Keras 2 has, and of what is registered with Keras 2 or 3."""
     import tf_keras
 
-    return {name for name in dir(tf_keras.layers) if name[0].isupper()} | _FUNCTIONS | _MODELS
+    registered = [*keras.saving.get_custom_objects(), *tf_keras.saving.get_custom_objects()]
+    here = {name for name in dir(tf_keras.layers) if name[0].isupper()}
+    return here | _FUNCTIONS | _MODELS | {name.rpartition(">")[2] for name in registered}
 
 
-def open_keras2(path: Path) -> tuple[keras.Model, Conversion, dict[str, str]]:
+def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
     """Open a model that Keras 2 saved, whatever the format.
 
     Whoever calls this has looked at the configuration: tf_keras runs the code that it finds.
@@ -35,19 +40,29 @@ def open_keras2(path: Path) -> tuple[keras.Model, Conversion, dict[str, str]]:
     Raises:
         UserError: It has no graph of layers, uses what Keras 3 does not have, or the proof fails.
     """
-    import tf_keras
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        saved: Any = tf_keras.models.load_model(str(path), compile=False)
+        saved: Any = _load(path, code)
         if not getattr(saved, "_is_graph_network", False):
             facts = {"found": f"{type(saved).__name__}, whose layers are called by Python code that is not in the file"}
             next = "save it as a functional model:  keras.Model(inputs, outputs).save(...)"
             raise UserError("the base model has no graph of layers", facts, next)
         names = Names()
-        converted = convert(saved, names)
-        difference = prove(lambda batch: saved(batch, training=False), converted)
-    return converted, Conversion(_changes(saved), difference), names.changed
+        converted, changes = convert(saved, names), _changes(saved)
+        ask: Callable[[Any], Any] = lambda batch: saved(batch, training=False)  # noqa: E731
+        if channels.is_channels_first(converted):
+            converted, ask = channels.channels_last(converted), channels.run_channels_first(saved)
+            changes = (*changes, channels.CHANGE)
+        difference = prove(ask, converted)
+    return OpenedModel(converted, conversion=Conversion(changes, difference), renamed=names.changed)
+
+
+def _load(path: Path, code: Code) -> Any:
+    import tf_keras
+
+    if path.is_file() and keras1.is_keras1(path):
+        return keras1.open_keras1(path)
+    return tf_keras.models.load_model(str(path), compile=False, safe_mode=not code.trusted)
 
 
 def _changes(saved: Any) -> tuple[str, ...]:

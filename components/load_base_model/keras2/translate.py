@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from graftwork.artifacts.activations import hard_sigmoid_of_keras_2
+
 _RENAMED = {"BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization"}
 _LEFT_OUT = ("_initializer", "batch_input_shape")
 """Ends of keys: weights come from the file, and inputs are made on their own."""
@@ -32,19 +34,27 @@ def translate(layer: Any, name: str) -> keras.layers.Layer:
 
 
 def _kind(layer: Any) -> Any:
-    return getattr(keras.layers, _RENAMED.get(type(layer).__name__, type(layer).__name__), None)
+    name = _RENAMED.get(type(layer).__name__, type(layer).__name__)
+    registered = {key.rpartition(">")[2]: value for key, value in keras.saving.get_custom_objects().items()}
+    return getattr(keras.layers, name, None) or registered.get(name)
 
 
 def _accepted(kind: type, config: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments that a class takes: Keras 3 refuses those it no longer has."""
     names = {"name", "dtype"}
     for base in kind.__mro__:
-        if "__init__" in vars(base) and base is not keras.layers.Layer:
-            names |= set(inspect.signature(vars(base)["__init__"]).parameters)
+        if "__init__" not in vars(base) or base is keras.layers.Layer:
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters
+        names |= set(parameters)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break  # it passes nothing on
     return {key: value for key, value in config.items() if key in names}
 
 
 def _translated(key: str, value: Any) -> Any:
+    if key.endswith("activation") and value == "hard_sigmoid":
+        return hard_sigmoid_of_keras_2
     if key == "dtype" and isinstance(value, dict):  # a policy
         return value["config"]["name"]
     if isinstance(value, dict) and "class_name" in value and key.endswith(("regularizer", "constraint")):
@@ -72,8 +82,13 @@ def _normalization(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
     return {"mean": mean, "variance": variance} if layer.axis else {"mean": mean[0], "variance": variance[0]}
 
 
+def _lambda(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    return {"function": layer.function, "arguments": layer.arguments, "output_shape": None, "mask": None}
+
+
 _SPECIAL = {
     "BatchNormalization": _batch_normalization,
+    "Lambda": _lambda,
     "LeakyReLU": _leaky_relu,
     "Normalization": _normalization,
 }

@@ -1,0 +1,52 @@
+"""Model folders that graftwork made, as the base of the next model: its network, and its head to keep or replace."""
+
+from pathlib import Path
+
+import keras
+
+from graftwork.artifacts import model as model_artifact
+from graftwork.artifacts.model import BACKBONE, BASE, HEAD
+from graftwork.components.load_base_model.opened import OpenedModel, Request
+from graftwork.config import ScaleOffset
+from graftwork.errors import UserError
+
+
+def is_grafted(path: Path) -> bool:
+    """Return whether a folder is a model artifact."""
+    return (path / model_artifact.DESCRIPTION).is_file()
+
+
+def open_grafted(path: Path, request: Request, saved_by: str) -> OpenedModel:
+    """Open a model artifact, a base or a classifier.
+
+    Raises:
+        UserError: It is damaged, or needs code that the user has not allowed.
+    """
+    folder = model_artifact.read(path)
+    code = folder.code if request.code.trusted else request.code
+    if folder.code and not code:
+        needs = ", ".join([*folder.code.modules, *(["Python code of its own"] if folder.code.source else [])])
+        next = "if you trust whoever made it:  --trust-code"
+        raise UserError("the model needs code to be opened", {"needs": needs or "lambdas"}, next)
+    whole = folder.keras_model(code)
+    is_classifier = folder.description["role"] == "classifier"
+    backbone = whole.get_layer(BACKBONE) if is_classifier else whole
+    found = folder.description["preprocessing"]
+    value = found["value"] if isinstance(found["value"], str) else ScaleOffset(**found["value"])
+    return OpenedModel(
+        _network(backbone, path),
+        frozen=folder.description.get("frozen", ""),
+        preprocessing=(value, f"as the model was made: {found['found']}"),
+        feature_layer=folder.description["feature_layer"],
+        head=whole.get_layer(HEAD) if is_classifier else folder.kept_head(),
+        classes=tuple(folder.description.get("classes") or folder.description.get("kept_classes", ())),
+        code=code,
+    )
+
+
+def _network(backbone: keras.Model, path: Path) -> keras.Model:
+    """Return the network between preprocessing and pooling."""
+    try:
+        return backbone.get_layer(BASE)
+    except ValueError:
+        raise UserError("the model has no base inside", {"file": path / model_artifact.KERAS_MODEL}) from None

@@ -1,0 +1,261 @@
+"""SavedModels: what is inside, and the function of one that has no layers of Keras, as a model of one layer.
+
+The function is traced again for one size of images and in inference mode, and wrapped in a layer that has its variables
+(see artifacts.saved_function).
+"""
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from graftwork.artifacts.saved_function import SavedFunction
+from graftwork.components.load_base_model.opened import AUTO, Conversion, OpenedModel, Request
+from graftwork.components.load_base_model.proof import prove
+from graftwork.errors import UserError
+
+KERAS_METADATA = "keras_metadata.pb"
+_KERAS_NODES = {"_tf_keras_layer", "_tf_keras_model", "_tf_keras_sequential", "_tf_keras_network"}
+_FEATURES = ("default", "feature_vector", "features", "embedding")
+"""Names of the output to take where there are several; the first is TF-Hub's."""
+_CALL = "__call__"
+
+
+def is_saved_model(path: Path) -> bool:
+    """Return whether a folder is a SavedModel."""
+    return (path / "saved_model.pb").is_file()
+
+
+def is_subclassed(path: Path) -> bool:
+    """Return whether a SavedModel of Keras 2 holds a model whose layers are called by Python code, not by a graph."""
+    root: dict[str, Any] = next((config for node, config in _nodes(path) if node.node_path == "root"), {})
+    return root.get("is_graph_network") is False and root.get("class_name") != "Sequential"
+
+
+def tensorflow_version(path: Path) -> str:
+    """Return what wrote a SavedModel, as in "TensorFlow 2.15.1".
+
+    Raises:
+        UserError: Files of it are missing.
+    """
+    _require_variables(path)
+    graphs = _read(path).meta_graphs
+    return f"TensorFlow {graphs[0].meta_info_def.tensorflow_version}" if graphs else ""
+
+
+def configurations(path: Path) -> Iterator[Any]:
+    """Yield what Keras 2 saved of each layer and model in a SavedModel; nothing if it has no layers of Keras."""
+    return (config for node, config in _nodes(path) if node.identifier in _KERAS_NODES)
+
+
+def operations(path: Path) -> set[str]:
+    """Return the names of all TensorFlow operations in a SavedModel."""
+    return operations_in(_read(path))
+
+
+def operations_in(saved: Any) -> set[str]:
+    """Return the names of all TensorFlow operations in the message of a SavedModel."""
+    names = set()
+    for graph in saved.meta_graphs:
+        names |= {node.op for node in graph.graph_def.node}
+        names |= {node.op for function in graph.graph_def.library.function for node in function.node_def}
+    return names
+
+
+def open_function(path: Path, request: Request, frozen: str = "") -> OpenedModel:
+    """Make a model of one layer from the function of a SavedModel.
+
+    Args:
+        path: The folder. Whoever calls this has looked at its operations.
+        request: `input_size` for a function that takes images of any size; `feature_layer` for the name of an output.
+        frozen: Why it shall not be trained, "" to find out whether it can be.
+
+    Raises:
+        UserError: It has no function from one image, or several outputs none of which is named in the request.
+    """
+    loaded = tf.saved_model.load(str(path))
+    endpoint = _endpoint(loaded)
+    size = _size(endpoint, request)
+    call, output = _one_output(endpoint, size, request.feature_layer)
+    frozen = frozen or _why_frozen(call, size)
+    layer = SavedFunction.from_function(call, size, frozen, name="saved_function")
+    pixels = keras.Input(size, name="pixels")
+    model = keras.Model(pixels, layer(pixels), name="base")
+    change = f"the function {endpoint.name} as one layer" + (f", its output {output}" if output else "")
+    difference = prove(lambda batch: call(tf.constant(batch)), model)
+    return OpenedModel(
+        model, conversion=Conversion((change,), difference), frozen=frozen, feature_layer=output or layer.name
+    )
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A function of a SavedModel that takes one batch of images.
+
+    Attributes:
+        name: Of the signature, or __call__.
+        function: From a batch of images to a tensor or tensors.
+        image: What it takes: (n, height, width, channels), each None where any will do.
+    """
+
+    name: str
+    function: Callable[[tf.Tensor], Any]
+    image: tf.TensorSpec
+
+
+def _endpoint(loaded: Any) -> Endpoint:
+    inputs: dict[str, list[Any]] = {}
+    for name, signature in _signatures(loaded):
+        keywords = signature.structured_input_signature[1]
+        inputs[name] = list(keywords.values())
+        if len(keywords) == 1 and _is_image(*inputs[name]):
+            return Endpoint(name, _by_keyword(signature, *keywords), inputs[name][0])
+    for concrete in getattr(getattr(loaded, _CALL, None), "concrete_functions", []):
+        args, kwargs = concrete.structured_input_signature
+        inputs.setdefault(_CALL, [*args, *kwargs.values()])
+        if args and _is_image(args[0]) and _is_inference(args, kwargs):
+            rest = [False if _is_switch(arg) else arg for arg in args[1:]]
+            return Endpoint(_CALL, functools.partial(_called, loaded, rest, dict(kwargs)), args[0])
+    facts = {name: ", ".join(map(_in_words, taken)) or "takes nothing" for name, taken in inputs.items()}
+    raise UserError(
+        "the SavedModel has no function that takes one batch of images",
+        {**(facts or {"functions": "none"}), "expected": "float32 (n, height, width, 3)"},
+        "give the model that takes pixels, not files or features",
+    )
+
+
+def _signatures(loaded: Any) -> list[tuple[str, Any]]:
+    """Return the signatures by name, the one that is served by default first."""
+    found: Mapping[str, Any] = getattr(loaded, "signatures", {})
+    return sorted(found.items(), key=lambda entry: (entry[0] != "serving_default", entry[0]))
+
+
+def _by_keyword(signature: Any, keyword: str) -> Callable[[tf.Tensor], Any]:
+    return lambda pixels: signature(**{keyword: pixels})
+
+
+def _called(loaded: Any, rest: Sequence[Any], keywords: Mapping[str, Any], pixels: tf.Tensor) -> Any:
+    return loaded(pixels, *rest, **keywords)
+
+
+def _is_inference(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a function, besides images, takes nothing that has to be chosen, and was not traced to train."""
+    rest = [*args[1:], *kwargs.values()]
+    plain = all(_is_switch(arg) or arg is None or isinstance(arg, (bool, int, float)) for arg in rest)
+    return plain and not any(arg is True for arg in rest) and not any(map(_is_switch, kwargs.values()))
+
+
+def _is_switch(arg: Any) -> bool:
+    return isinstance(arg, tf.TensorSpec) and arg.dtype == tf.bool
+
+
+def _is_image(spec: Any) -> bool:
+    if not isinstance(spec, tf.TensorSpec) or spec.dtype not in (tf.float32, tf.uint8) or spec.shape.rank != 4:
+        return False
+    return spec.shape[-1] in (1, 3, None)
+
+
+def _in_words(spec: Any) -> str:
+    return (
+        f"{spec.dtype.name} {tuple(spec.shape)}" if isinstance(spec, tf.TensorSpec) and spec.shape.rank else str(spec)
+    )
+
+
+def _size(endpoint: Endpoint, request: Request) -> tuple[int, int, int]:
+    """Return (height, width, channels) of the images that the function shall take."""
+    asked = request.input_size
+    batch, height, width, channels = endpoint.image.shape
+    if batch is not None:
+        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image)}
+        raise UserError("the SavedModel takes batches of one size only", facts, "export it with a free batch size")
+    if asked and any(side not in (None, asked) for side in (height, width)):
+        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image), "asked for": f"input_size={asked}"}
+        raise UserError("a SavedModel without layers cannot change its input size", facts, "leave input_size out")
+    height, width = height or asked, width or asked
+    if not height or not width:
+        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image)}
+        next = "pass the size to use: --set input_size=224"
+        raise UserError("the base model takes images of any size", facts, next)
+    return int(height), int(width), int(channels or 3)
+
+
+def _one_output(endpoint: Endpoint, size: Sequence[int], wanted: str) -> tuple[Callable[[tf.Tensor], tf.Tensor], str]:
+    """Return the function with the one output that is wanted, and the name of that output, "" if it has none."""
+    dtype = endpoint.image.dtype
+
+    def answer(pixels: tf.Tensor) -> Any:
+        return endpoint.function(tf.cast(pixels, dtype))
+
+    traced = tf.function(answer).get_concrete_function(tf.TensorSpec([None, *size], tf.float32)).structured_outputs
+    if isinstance(traced, (tf.TensorSpec, tf.Tensor)):
+        return answer, ""
+    outputs = dict(traced) if isinstance(traced, Mapping) else dict(enumerate(traced))
+    usable = {str(key): key for key, spec in outputs.items() if spec.dtype.is_floating and spec.shape.rank in (2, 3, 4)}
+    names = [wanted] if wanted != AUTO else [*usable] if len(usable) == 1 else [n for n in _FEATURES if n in usable]
+    if not names or names[0] not in usable:
+        facts = {"function": endpoint.name}
+        facts |= {f"output {key}": f"{spec.dtype.name} {tuple(spec.shape)}" for key, spec in sorted(outputs.items())}
+        problem = "the SavedModel has several outputs" if wanted == AUTO else f"the SavedModel has no output {wanted!r}"
+        if not usable:
+            problem = "the SavedModel has no output that could be features"
+        raise UserError(problem, facts, f"pass one of them: --set feature_layer={min(usable, default='NAME')}")
+    key = usable[names[0]]
+    return (lambda pixels: answer(pixels)[key]), names[0]
+
+
+def _why_frozen(call: Callable[[tf.Tensor], tf.Tensor], size: Sequence[int]) -> str:
+    """Return why a function cannot be trained, "" if it can: by trying to differentiate it."""
+    with tf.GradientTape() as tape:
+        output = call(tf.random.stateless_uniform((2, *size), seed=(0, 0), maxval=255.0))
+    variables = tape.watched_variables()
+    if not variables:
+        return "none of the SavedModel's variables can be trained"
+    try:
+        gradients = tape.gradient(output, variables)
+    except (LookupError, ValueError, tf.errors.OpError) as error:
+        return f"the SavedModel's function cannot be differentiated: {' '.join(str(error).split())[:200]}"
+    if all(gradient is None for gradient in gradients):
+        return "the SavedModel's function cannot be differentiated with respect to its variables"
+    return ""
+
+
+def _nodes(path: Path) -> Iterator[tuple[Any, Any]]:
+    file = path / KERAS_METADATA
+    if not file.is_file():
+        return
+    from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
+
+    for node in SavedMetadata.FromString(file.read_bytes()).nodes:
+        yield node, json.loads(node.metadata)
+
+
+def _read(path: Path) -> Any:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    return SavedModel.FromString((path / "saved_model.pb").read_bytes())
+
+
+def _require_variables(path: Path) -> None:
+    folder = path / "variables"
+    if not folder.is_dir() and not _has_variables(path):
+        return  # a function of constants
+    if not (folder / "variables.index").is_file():
+        raise _not_whole("variables/variables.index")
+    totals = {int(file.name.rpartition("-of-")[2]) for file in folder.glob("variables.data-?????-of-?????")}
+    shards = [folder / f"variables.data-{number:05d}-of-{total:05d}" for total in totals for number in range(total)]
+    missing = [shard.name for shard in shards if not shard.is_file()]
+    if missing or not shards:
+        raise _not_whole(", ".join(missing) or "variables/variables.data-...")
+
+
+def _has_variables(path: Path) -> bool:
+    return any(name in ("VarHandleOp", "VariableV2", "RestoreV2") for name in operations(path))
+
+
+def _not_whole(missing: str) -> UserError:
+    return UserError("the SavedModel is not whole", {"missing": missing}, "copy the whole folder")

@@ -1,0 +1,241 @@
+"""SavedModels without layers of Keras: usable through their function, and fine-tuned where that can be."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from graftwork.artifacts import model as model_artifact
+from graftwork.artifacts.code import Code
+from graftwork.components.extract_features.extract import extract_features
+from graftwork.components.fine_tune.fine_tune import fine_tune
+from graftwork.components.load_base_model.load import load_base_model
+from graftwork.components.load_base_model.open import open_file
+from graftwork.components.load_base_model.opened import OpenedModel, Request
+from graftwork.components.train_head.train import train_head
+from graftwork.config import FineTuneConfig, HeadConfig
+from graftwork.errors import UserError
+
+PIXELS = np.random.default_rng(0).uniform(0, 255, (3, 24, 24, 3)).astype(np.float32)
+
+
+class FeatureVector(tf.Module):
+    """As TF-Hub's feature vectors are: images of any size, a switch for training, no signature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = np.random.default_rng(1)
+        self.kernel = tf.Variable(random.normal(0, 0.2, (3, 3, 3, 6)).astype(np.float32), name="kernel")
+        self.mean = tf.Variable(np.full(6, 0.1, np.float32), trainable=False, name="mean")
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, 3], name="inputs"),
+            tf.TensorSpec([], tf.bool, name="training"),
+        ]
+    )
+    def __call__(self, inputs: tf.Tensor, training: tf.Tensor) -> tf.Tensor:
+        maps = tf.nn.relu(tf.nn.conv2d(inputs / 255.0, self.kernel, 2, "SAME") - self.mean)
+        pooled = tf.reduce_mean(maps, axis=[1, 2])
+        return tf.where(training, pooled * 0.0, pooled)
+
+
+def feature_vector(path: Path) -> np.ndarray:
+    module = FeatureVector()
+    tf.saved_model.save(module, str(path))
+    return module(PIXELS, tf.constant(False)).numpy()
+
+
+def exported_by_keras_3(path: Path) -> np.ndarray:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((24, 24, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(6, 3),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    model.export(path, verbose=False)
+    return model(PIXELS, training=False).numpy()
+
+
+def signature_only(path: Path) -> np.ndarray:
+    module = FeatureVector()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 3], name="image")])
+    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"default": module(image, tf.constant(False))}
+
+    holder = tf.Module()
+    holder.variables_ = [module.kernel, module.mean]
+    tf.saved_model.save(holder, str(path), signatures=serve)
+    return module(PIXELS, tf.constant(False)).numpy()
+
+
+def of_tensorflow_1(path: Path) -> np.ndarray:
+    v1 = tf.compat.v1
+    with v1.Graph().as_default(), v1.Session() as session:
+        images = v1.placeholder(tf.float32, [None, 24, 24, 3], name="images")
+        kernel = v1.get_variable("kernel", [3, 3, 3, 6], initializer=v1.random_normal_initializer(0, 0.2, seed=3))
+        features = tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(images / 255.0, kernel, 2, "SAME")), axis=[1, 2])
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(path), {"images": images}, {"features": features})
+        return session.run(features, {images: PIXELS})
+
+
+WRITERS = {
+    "feature vector": feature_vector,
+    "exported by Keras 3": exported_by_keras_3,
+    "signature only": signature_only,
+    "TensorFlow 1": of_tensorflow_1,
+}
+
+
+def opened(path: Path, **request: Any) -> OpenedModel:
+    return open_file(path, Request(str(path), **request))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+class TestEveryKind:
+    def test_it_answers_as_it_did_and_is_proven_to(self, tmp_path: Path, kind: str) -> None:
+        expected = WRITERS[kind](tmp_path / "saved")
+        found = opened(tmp_path / "saved", input_size=24)
+        np.testing.assert_allclose(found.model(PIXELS), expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
+        assert found.conversion is not None
+        assert found.conversion.difference < 1e-5
+        assert found.frozen == ""
+
+    def test_it_trains_fine_tunes_and_serves(self, tmp_path: Path, prepared: Path, kind: str) -> None:
+        WRITERS[kind](tmp_path / "saved")
+        base = load_base_model(str(tmp_path / "saved"), tmp_path / "base", "none", input_size=24)
+        extract_features(prepared, base.path, tmp_path / "features")
+        head = train_head([tmp_path / "features"], base.path, tmp_path / "head", HeadConfig(kind="linear"), seed=0)
+        config = FineTuneConfig(layers=1, epochs=1, learning_rate=1e-2, warmup=0.0)
+        tuned = fine_tune(prepared, head.path, tmp_path / "tuned", config, seed=0)
+        before, after = (folder.keras_model().get_weights() for folder in (head, tuned))
+        kernels = [(old, new) for old, new in zip(before, after, strict=True) if old.ndim == 4]
+        assert kernels
+        assert all(not np.array_equal(old, new) for old, new in kernels)
+        served = tf.saved_model.load(str(tuned.path)).signatures["predict_pixels"](pixels=tf.constant(PIXELS))
+        np.testing.assert_allclose(served["probabilities"], tuned.keras_model()(PIXELS), atol=1e-6)
+
+
+class TestWhatItTakes:
+    def test_any_size_has_to_be_given_one(self, tmp_path: Path) -> None:
+        feature_vector(tmp_path / "saved")
+        with pytest.raises(UserError, match=r"images of any size[\s\S]*input_size="):
+            opened(tmp_path / "saved")
+        assert opened(tmp_path / "saved", input_size=32).model.input_shape == (None, 32, 32, 3)
+
+    def test_a_fixed_size_cannot_be_changed(self, tmp_path: Path) -> None:
+        signature_only(tmp_path / "saved")
+        with pytest.raises(UserError, match=r"cannot change its input size[\s\S]*24, 24"):
+            opened(tmp_path / "saved", input_size=32)
+
+    def test_of_several_outputs_one_is_chosen(self, tmp_path: Path) -> None:
+        module = FeatureVector()
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 3], name="image")])
+        def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            vector = module(image, tf.constant(False))
+            return {"wide": tf.concat([vector, vector], 1), "narrow": vector, "best": tf.argmax(vector, axis=1)}
+
+        module.serve = serve
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=serve)
+        with pytest.raises(UserError, match=r"several outputs[\s\S]*narrow[\s\S]*wide[\s\S]*feature_layer="):
+            opened(tmp_path / "saved")
+        assert opened(tmp_path / "saved", feature_layer="narrow").model.output_shape == (None, 6)
+        base = load_base_model(str(tmp_path / "saved"), tmp_path / "base", "none", feature_layer="wide")
+        assert base.keras_model().output_shape == (None, 12)
+        assert base.description["feature_layer"] == "wide"
+
+    def test_a_function_of_files_is_no_base(self, tmp_path: Path) -> None:
+        module = tf.Module()
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="files")])
+        def serve(files: tf.Tensor) -> tf.Tensor:
+            return tf.strings.length(files)
+
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=serve)
+        with pytest.raises(UserError, match=r"no function that takes one batch of images[\s\S]*string"):
+            opened(tmp_path / "saved")
+
+
+class TestFrozen:
+    def test_a_function_without_gradients_says_why_and_is_a_fixed_extractor(
+        self, tmp_path: Path, prepared: Path
+    ) -> None:
+        module = FeatureVector()
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 3], name="image")])
+        def serve(image: tf.Tensor) -> tf.Tensor:
+            return tf.round(module(image, tf.constant(False)) * 100)  # rounding has no slope
+
+        module.serve = serve
+        tf.saved_model.save(module, str(tmp_path / "saved"), signatures=serve)
+        base = load_base_model(str(tmp_path / "saved"), tmp_path / "base", "none")
+        assert "cannot be differentiated" in base.description["frozen"]
+        extract_features(prepared, base.path, tmp_path / "features")
+        head = train_head([tmp_path / "features"], base.path, tmp_path / "head", HeadConfig(kind="linear"), seed=0)
+        with pytest.raises(UserError, match=r"cannot be fine-tuned[\s\S]*differentiated[\s\S]*fine_tune.layers=0"):
+            fine_tune(prepared, head.path, tmp_path / "tuned", FineTuneConfig(layers=1), seed=0)
+        skipped = fine_tune(prepared, head.path, tmp_path / "tuned", FineTuneConfig(), seed=0)
+        assert skipped.description["candidate"] == "head"
+
+    def test_a_subclassed_model_of_keras_2_is_used_through_its_function(self, tmp_path: Path) -> None:
+        class Own(tf_keras.Model):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv = tf_keras.layers.Conv2D(5, 3)
+
+            def call(self, inputs: tf.Tensor) -> tf.Tensor:
+                return self.conv(inputs)
+
+        model = Own()
+        expected = model(PIXELS)
+        model.save(tmp_path / "own", save_format="tf")
+        base = load_base_model(str(tmp_path / "own"), tmp_path / "base", "none", input_size=24)
+        assert "subclassed" in base.description["frozen"]
+        np.testing.assert_allclose(base.keras_model()(PIXELS), np.mean(expected, axis=(1, 2)), rtol=1e-5)
+
+
+def test_operations_that_reach_out_of_the_model_are_refused(tmp_path: Path) -> None:
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 3], name="image")])
+    def serve(image: tf.Tensor) -> tf.Tensor:
+        tf.io.write_file(str(tmp_path / "written"), "x")
+        return tf.reduce_mean(image, axis=[1, 2])
+
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=serve)
+    with pytest.raises(UserError, match=r"does more than compute[\s\S]*WriteFile[\s\S]*--trust-code"):
+        opened(tmp_path / "saved")
+    assert not (tmp_path / "written").exists()
+    assert opened(tmp_path / "saved", code=Code(trusted=True)).model.output_shape == (None, 3)
+
+
+def test_missing_shards_are_named(tmp_path: Path) -> None:
+    feature_vector(tmp_path / "saved")
+    for file in (tmp_path / "saved" / "variables").glob("*.data-*"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"is not whole[\s\S]*variables.data"):
+        opened(tmp_path / "saved", input_size=24)
+
+
+def test_the_layer_survives_saving_with_weights_that_were_changed(tmp_path: Path) -> None:
+    feature_vector(tmp_path / "saved")
+    model = opened(tmp_path / "saved", input_size=24).model
+    before = model(PIXELS).numpy()
+    model.set_weights([weight * 2 for weight in model.get_weights()])
+    changed = model(PIXELS).numpy()
+    assert np.abs(changed - before).max() > 1e-3
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(PIXELS), changed)
+    assert model.name == model_artifact.BASE
