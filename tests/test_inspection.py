@@ -8,13 +8,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
 
+from graftwork import imaging
 from graftwork.components.load_base_model.blocks import blocks
 from graftwork.components.load_base_model.opened import Request
 from graftwork.errors import UserError
 from graftwork.inspection.describe import Description, describe, feature_layers
-from graftwork.inspection.evidence import Probe, draw, weigh
+from graftwork.inspection.evidence import draw, weigh
 from graftwork.inspection.show import verdict
+from graftwork.inspection.statistics import Moments, normalisations
 
 from commands import graftwork
 from conftest import CLASSES, coloured_squares
@@ -143,10 +148,35 @@ class TestEvidence:
         with pytest.raises(UserError, match="too few images"):
             draw(str(tmp_path), 100, 0)
 
-    def test_a_small_difference_may_be_chance(self) -> None:
-        right = np.ones(100, bool)
-        assert Probe("a", right, (0.01, 0.01)).is_as_good
-        assert not Probe("b", right, (0.10, 0.03)).is_as_good
+    def test_what_normalisation_recorded_in_training_counts_more(self, tmp_path: Path, photos: Path) -> None:
+        file = network(tmp_path, layers.Conv2D(8, 3, name="stem"), layers.BatchNormalization(momentum=0.0, name="norm"))
+        model = keras.saving.load_model(file)
+        files = [path.read_bytes() for path in sorted(photos.rglob("*.png"))]
+        pixels = np.stack([imaging.pixels(content, (24, 24), 28) for content in files])
+        keras.Model(model.inputs, model.get_layer("norm").output)(pixels / 255.0, training=True)
+        model.save(file)
+        found = weigh(described(file), str(photos), images=90)
+        assert found.preprocessing == "rescale-0-1"
+        assert found.as_json()["preprocessings"][0]["divergence"] < 0.05
+
+
+class TestDivergence:
+    @given(mean=st.floats(-3, 3), variance=st.floats(0.1, 10), other=st.floats(-3, 3), spread=st.floats(0.1, 10))
+    def test_it_is_that_of_two_normal_distributions(
+        self, mean: float, variance: float, other: float, spread: float
+    ) -> None:
+        moments = Moments(*(np.array(value) for value in ([[mean]], [[mean**2 + variance]], [other], [spread])))
+        found = moments.divergence(np.ones((1, 1)))[0]
+        points = np.linspace(mean - 12 * variance**0.5, mean + 12 * variance**0.5, 20001)
+        density = norm.pdf(points, mean, variance**0.5)
+        ratio = norm.logpdf(points, mean, variance**0.5) - norm.logpdf(points, other, spread**0.5)
+        assert found == pytest.approx(np.trapezoid(density * ratio, points), abs=1e-3, rel=1e-3)
+
+    def test_a_fresh_network_has_recorded_nothing(self) -> None:
+        model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3), layers.BatchNormalization()])
+        assert normalisations(model) == []
+        model(np.random.default_rng(0).normal(3, 1, (4, 8, 8, 3)), training=True)
+        assert normalisations(model) == [model.layers[-1]]
 
 
 class TestCommand:

@@ -8,6 +8,7 @@ from graftwork.artifacts.model import leaf_layers
 from graftwork.components.load_base_model.keras2.convert import convert
 from graftwork.components.load_base_model.names import Names
 from graftwork.components.load_base_model.structure import recognise
+from graftwork.demo import efficientnet_lite0
 
 layers, applications = keras.layers, keras.applications
 
@@ -109,6 +110,10 @@ class TestUnknown:
 
     def test_the_first_half_of_a_u_net(self) -> None:
         assert recognise(plain([64, 64, 128, 128, 256, 256, 512, 512])) is None
+
+    def test_another_network_that_begins_like_one(self) -> None:
+        # EfficientNet-Lite0's first ten convolutions are MobileNetV2's.
+        assert recognise(efficientnet_lite0.build()) is None
 
     def test_a_vgg13(self) -> None:
         assert recognise(plain([64, 64, 128, 128, 256, 256, 512, 512, 512, 512])) is None

@@ -27,6 +27,8 @@ CLASSES, FLAT = "classes", "flat"
 
 _EVIDENCE = 7
 """So many convolutions make a network known. A VGG's first six are also those of many a small network."""
+_HEAD = 0.5
+"""So many convolutions, as a share of those found, may follow behind a network that was cut."""
 _UNBRANCHED = 0.75
 """Share of the convolutions down to a depth that a model has to have. A cut loses branches of its last block only."""
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")
@@ -111,7 +113,7 @@ def recognise(model: keras.Model) -> Recognised | None:
 
     Args:
         model: Functional or Sequential; models inside it are looked into. Its layers must be those of the network from
-            the first convolution on, down to where it was cut; what comes behind is not looked at.
+            the first convolution on, down to where it was cut; a head may come behind.
 
     Returns:
         None if it is none of them, has other input channels, or so little of it is left that it could be anything.
@@ -123,6 +125,9 @@ def recognise(model: keras.Model) -> Recognised | None:
         return None
     best = [network for network in networks() if found[id(network)] == most]
     best.sort(key=lambda network: network.convolutions)
+    others = sum(level.convolutions.total() for level in levels) - most
+    if most < best[0].convolutions and others > _HEAD * most:
+        return None  # another network that begins like this one
     return Recognised(tuple(dict.fromkeys(network.name for network in best)), most, best[0].convolutions)
 
 

@@ -1,7 +1,9 @@
-"""Evidence from labelled images: which preprocessing, and which feature layer, tells the classes apart best.
+"""Evidence from labelled images: which preprocessing, and which feature layer, suits a model best.
 
-A linear probe on the features of a few hundred images, cross-validated. The images are the same for all that is
-compared, so what counts is the difference, image by image.
+Two kinds of it. A linear probe on the features, cross-validated, tells how well the classes can be told apart. And
+where the network normalises batches, how well the images fit what it recorded in training (see `statistics`): that
+says more about the preprocessing, because a wrong one often leaves enough for a probe. The images are the same for all
+that is compared, so what counts is the difference, image by image.
 """
 
 import dataclasses
@@ -25,11 +27,16 @@ from graftwork.components.load_base_model.load import base_of
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
 from graftwork.errors import UserError
 from graftwork.inspection.describe import Description, feature_layers
+from graftwork.inspection.statistics import divergences, gathered, normalisations, with_moments
 
 _BATCH = 32
 _FOLDS = 5
 _STRENGTH = 0.1
 """Inverse of the penalty of the probe: strong, since there are fewer images than features."""
+
+_RECORDED = 16
+"""So many normalisation layers are looked at, the first ones: later ones tell more of what the images show."""
+_CHANCE = 0.025
 
 Preprocessing = str | ScaleOffset
 Say = Callable[[str], None]
@@ -53,18 +60,23 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Probe:
-    """How well a linear probe told the classes apart.
+class Trial:
+    """How well a preprocessing or a feature layer did.
 
     Attributes:
         name: What was tried.
-        right: bool (n,), whether each image was told right by a probe that had not seen it.
+        right: bool (n,), whether each image was told right by a linear probe that had not seen it.
+        divergence: How far the images are from what the network recorded in training, in nats; (1 + resamples,), see
+            `statistics.divergences`. None where it recorded nothing.
         behind: By how much the accuracy is below the best one's, and the standard error of that; 0 and 0 for the best.
+        may_be_best: Whether chance may be the reason that it is not the first.
     """
 
     name: str
     right: np.ndarray
+    divergence: np.ndarray | None = None
     behind: tuple[float, float] = (0.0, 0.0)
+    may_be_best: bool = True
 
     @property
     def accuracy(self) -> float:
@@ -76,29 +88,40 @@ class Probe:
         """Standard error of the accuracy."""
         return float(np.sqrt(self.accuracy * (1 - self.accuracy) / len(self.right)))
 
-    @property
-    def is_as_good(self) -> bool:
-        """Whether the difference to the best may be chance: within two standard errors."""
-        difference, error = self.behind
-        return difference <= 2 * error
-
 
 @dataclass(frozen=True)
 class Evidence:
-    """Preprocessings and feature layers, each ranked best first."""
+    """Preprocessings and feature layers, each ranked best first.
+
+    Preprocessings are ranked by their divergence where there is one, everything else by accuracy.
+    """
 
     images: int
     classes: int
     left_out: str
-    preprocessings: list[Probe]
-    feature_layers: list[Probe]
-    values: Mapping[str, Preprocessing]
+    preprocessings: list[Trial]
+    feature_layers: list[Trial]
+
+    @property
+    def preprocessing(self) -> str | None:
+        """The name of the one preprocessing that is better than all others; None where chance could be the reason."""
+        first, *others = self.preprocessings
+        return None if any(trial.may_be_best for trial in others) else first.name
 
     def as_json(self) -> dict[str, Any]:
         """Return the evidence for machines."""
 
-        def ranking(probes: Sequence[Probe]) -> list[dict[str, Any]]:
-            return [{"name": p.name, "accuracy": p.accuracy, "error": p.error, "behind": p.behind} for p in probes]
+        def ranking(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+            return [
+                {
+                    "name": trial.name,
+                    "accuracy": trial.accuracy,
+                    "error": trial.error,
+                    "divergence": None if trial.divergence is None else float(trial.divergence[0]),
+                    "may_be_best": trial.may_be_best,
+                }
+                for trial in trials
+            ]
 
         return {
             "images": self.images,
@@ -108,12 +131,6 @@ class Evidence:
             "preprocessing": self.preprocessing,
         }
 
-    @property
-    def preprocessing(self) -> str | None:
-        """The name of the one preprocessing that is better than all others; None where chance could be the reason."""
-        as_good = [probe.name for probe in self.preprocessings if probe.is_as_good]
-        return as_good[0] if len(as_good) == 1 else None
-
 
 def weigh(description: Description, data: str, images: int, seed: int = 0, say: Say = lambda text: None) -> Evidence:
     """Compare preprocessings, then feature layers with the best of them.
@@ -122,7 +139,7 @@ def weigh(description: Description, data: str, images: int, seed: int = 0, say: 
         description: The model.
         data: Labelled images, see `sources`.
         images: How many to use.
-        seed: Of their choice and of the folds.
+        seed: Of their choice, of the folds and of the bootstrap.
         say: Is told what is being tried.
 
     Raises:
@@ -133,14 +150,17 @@ def weigh(description: Description, data: str, images: int, seed: int = 0, say: 
     sample = draw(data, images, seed)
     values = _candidates(description)
     say(f"trying {len(values)} preprocessings on {len(sample.files)} images of {len(sample.classes)} classes")
-    preprocessings = _ranked(
-        _probes(description, sample, {n: (v, description.feature_layer) for n, v in values.items()}, seed)
-    )
+    base = base_of(description.opened, description.request).model
+    recorded = normalisations(base)[:_RECORDED]
+    tried = _trials({name: backbone(base, value) for name, value in values.items()}, sample, recorded, seed)
+    preprocessings = _ranked(tried)
     best = description.preprocessing if description.preprocessing is not None else values[preprocessings[0].name]
     places = feature_layers(description)
     say(f"trying {len(places)} feature layers")
-    layers = _ranked(_probes(description, sample, {place: (best, place) for place in places}, seed))
-    return Evidence(len(sample.files), len(sample.classes), sample.left_out, preprocessings, layers, values)
+    requests = {place: dataclasses.replace(description.request, feature_layer=place) for place in places}
+    models = {place: backbone(base_of(description.opened, request).model, best) for place, request in requests.items()}
+    layers = _ranked(_trials(models, sample, [], seed))
+    return Evidence(len(sample.files), len(sample.classes), sample.left_out, preprocessings, layers)
 
 
 def draw(data: str, images: int, seed: int) -> Sample:
@@ -197,26 +217,29 @@ def _candidates(description: Description) -> dict[str, Preprocessing]:
     return {**{name: name for name in names}, **({} if known is None or known in names else {"given": known})}
 
 
-def _probes(
-    description: Description, sample: Sample, candidates: Mapping[str, tuple[Preprocessing, str]], seed: int
-) -> list[Probe]:
-    models = {
-        name: backbone(
-            base_of(description.opened, dataclasses.replace(description.request, feature_layer=place)).model, value
-        )
-        for name, (value, place) in candidates.items()
+def _trials(models: Mapping[str, keras.Model], sample: Sample, recorded: Sequence[Any], seed: int) -> list[Trial]:
+    """Try models of the same input size on the same images, of which a batch is decoded at a time."""
+    size = next(iter(models.values())).input_shape[1:3]
+    taken = [tf.TensorSpec([None, *size, 3], tf.float32)]
+    calls = {
+        name: tf.function(with_moments(model, recorded), input_signature=taken).get_concrete_function()
+        for name, model in models.items()
     }
     features: dict[str, list[np.ndarray]] = defaultdict(list)
-    calls = {name: tf.function(_inference(model)) for name, model in models.items()}
-    size = next(iter(models.values())).input_shape[1:3]
+    moments: dict[str, list[list[np.ndarray]]] = defaultdict(list)
     for pixels in _batches(sample.files, size):
         for name, call in calls.items():
-            features[name].append(call(pixels).numpy())
-    return [Probe(name, _told_right(np.concatenate(features[name]), sample.labels, seed)) for name in candidates]
-
-
-def _inference(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    return lambda pixels: model(pixels, training=False)
+            output, heard = call(pixels)
+            features[name].append(output.numpy())
+            moments[name].append([tensor.numpy() for tensor in heard])
+    return [
+        Trial(
+            name,
+            _told_right(np.concatenate(features[name]), sample.labels, seed),
+            divergences(gathered(recorded, moments[name]), seed) if recorded else None,
+        )
+        for name in models
+    ]
 
 
 def _batches(files: Sequence[bytes], size: tuple[int, int]) -> Iterator[tf.Tensor]:
@@ -232,13 +255,21 @@ def _told_right(features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarr
     return np.asarray(cross_val_predict(probe, finite, labels, cv=folds) == labels)
 
 
-def _ranked(probes: Sequence[Probe]) -> list[Probe]:
-    """Order by accuracy; of equals, the first given stays first."""
-    ordered = sorted(probes, key=lambda probe: -probe.accuracy)
-    best = ordered[0].right.astype(float)
+def _ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Order by divergence, or else by accuracy; of equals, the first given stays first."""
 
-    def behind(probe: Probe) -> tuple[float, float]:
-        difference = best - probe.right
-        return float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
+    def order(trial: Trial) -> tuple[float, float]:
+        return (0.0 if trial.divergence is None else float(trial.divergence[0])), -trial.accuracy
 
-    return [dataclasses.replace(probe, behind=behind(probe)) for probe in ordered]
+    first, *others = sorted(trials, key=order)
+    return [first, *(_compared(trial, first) for trial in others)]
+
+
+def _compared(trial: Trial, best: Trial) -> Trial:
+    difference = best.right.astype(float) - trial.right
+    behind = float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
+    if trial.divergence is None or best.divergence is None:
+        may_be_best = behind[0] <= 2 * behind[1]
+    else:
+        may_be_best = bool((trial.divergence <= best.divergence).mean() > _CHANCE)
+    return dataclasses.replace(trial, behind=behind, may_be_best=may_be_best)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from graftwork.config import ScaleOffset
 from graftwork.inspection.describe import Description
-from graftwork.inspection.evidence import Evidence, Probe
+from graftwork.inspection.evidence import Evidence, Trial
 
 _MARK = "<- features"
 
@@ -52,7 +52,9 @@ def show(console: Console, description: Description) -> None:
 
 def show_evidence(console: Console, description: Description, evidence: Evidence) -> None:
     """Print both rankings, and what they say."""
-    about = f"{evidence.images} images, {evidence.classes} classes, 5-fold linear probe"
+    about = f"{evidence.images} images, {evidence.classes} classes; accuracy of a 5-fold linear probe"
+    if evidence.preprocessings[0].divergence is not None:
+        about += ", divergence from what the network's batch normalisation recorded in training"
     left_out = f"; {evidence.left_out}" if evidence.left_out else ""
     console.print()
     _say(console, f"evidence: {about}{left_out}")
@@ -67,18 +69,20 @@ def show_evidence(console: Console, description: Description, evidence: Evidence
 
 def verdict(description: Description, evidence: Evidence) -> list[str]:
     """Return what the evidence says, a line each."""
+    first = evidence.preprocessings[0]
+    as_good = [trial.name for trial in evidence.preprocessings if trial.may_be_best]
+    known = None if description.preprocessing is None else name_of(description.preprocessing)
     lines = []
-    as_good = [probe.name for probe in evidence.preprocessings if probe.is_as_good]
     if len(evidence.preprocessings) == 1:
         lines.append("preprocessing: inside the model, nothing to choose")
-    elif evidence.preprocessing:
-        lines.append(f"preprocessing: {evidence.preprocessing} is better than the rest:  --preprocessing {as_good[0]}")
+    elif len(as_good) == 1:
+        why = "tells the classes apart best" if first.divergence is None else "fits best what the network recorded"
+        lines.append(f"preprocessing: {first.name} {why}:  --preprocessing {first.name}")
     else:
         lines.append(f"preprocessing: {', '.join(as_good)} cannot be told apart; more images may (--images)")
-    known = None if description.preprocessing is None else name_of(description.preprocessing)
     if known and known not in as_good and "given" not in as_good:
         lines.append(f"  but {known} was {description.preprocessing_found}: ask where the model is from")
-    layers = [probe.name for probe in evidence.feature_layers if probe.is_as_good]
+    layers = [trial.name for trial in evidence.feature_layers if trial.may_be_best]
     if description.feature_layer in layers:
         lines.append(f"feature layer: none is better than {description.feature_layer}, the proposed one")
     else:
@@ -109,14 +113,18 @@ def _blocks(description: Description) -> Table:
     return table
 
 
-def _ranking(what: str, probes: Sequence[Probe], known: str | None) -> Table:
-    table = _table(what, "accuracy", "behind", "")
-    for probe in probes:
-        difference, error = probe.behind
-        behind = f"{difference:.3f} ± {error:.3f}" if difference or error else ""
-        remark = "as found" if probe.name == known else ""
-        cells = [probe.name, f"{probe.accuracy:.3f} ± {probe.error:.3f}", behind, remark]
-        table.add_row(*map(Text, cells), style="bold" if probe.is_as_good else None)
+def _ranking(what: str, trials: Sequence[Trial], known: str | None) -> Table:
+    recorded = trials[0].divergence is not None
+    table = _table(what, *(["divergence"] if recorded else []), "accuracy", "behind", "")
+    for trial in trials:
+        difference, error = trial.behind
+        cells = [trial.name]
+        if trial.divergence is not None:
+            cells.append(f"{trial.divergence[0]:,.3g}")
+        cells.append(f"{trial.accuracy:.3f} ± {trial.error:.3f}")
+        cells.append(f"{difference:.3f} ± {error:.3f}" if difference or error else "")
+        cells.append("as found" if trial.name == known else "")
+        table.add_row(*map(Text, cells), style="bold" if trial.may_be_best else None)
     return table
 
 

@@ -5,8 +5,9 @@
 Writes with tf_keras where it is installed, else with TensorFlow's own Keras: of tensorflow-cpu==2.15.1 in a virtual
 environment of its own, that is Keras 2.15.
 
-For each model NAME: NAME.h5, NAME.keras, NAME.saved_model/, NAME.weights.h5, and NAME.npz with the arrays `pixels` and
-`output0`, `output1` and so on, in inference mode.
+For each model NAME: NAME.h5, NAME.keras, NAME.saved_model/, NAME.weights.h5, NAME.legacy.h5 (weights only, as Keras
+wrote them until 2.11), and NAME.npz with the arrays `pixels` and `output0`, `output1` and so on, in inference mode. Of
+those in FUNCTIONS, which have no graph of layers, NAME.saved_model/ and NAME.npz alone.
 """
 
 import os
@@ -60,8 +61,8 @@ def shared_and_nested() -> keras.Model:
 
 
 def sequential() -> keras.Model:
-    """Preprocessing inside, augmentation in front, the input shape on the first layer."""
-    return keras.Sequential(
+    """Preprocessing inside, augmentation in front, the input shape on the first layer, and an optimizer."""
+    model = keras.Sequential(
         [
             layers.RandomFlip("horizontal", input_shape=(40, 40, 3)),
             layers.Rescaling(1 / 127.5, offset=-1),
@@ -74,6 +75,9 @@ def sequential() -> keras.Model:
         ],
         name="from_2021",
     )
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    model.train_on_batch(np.zeros((2, 40, 40, 3), "float32"), np.eye(3, dtype="float32")[:2])
+    return model
 
 
 def operators() -> keras.Model:
@@ -88,12 +92,39 @@ def operators() -> keras.Model:
     return keras.Model(pixels, layers.Dense(5, name="top")(tf.reduce_max(maps, axis=(1, 2))), name="gated")
 
 
+class Subclassed(keras.Model):
+    """Layers that are called by Python code, which no file holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = layers.Conv2D(6, 3, strides=2, activation="relu")
+        self.norm = layers.BatchNormalization()
+        self.top = layers.Dense(4)
+
+    def call(self, pixels: tf.Tensor, training: bool = False) -> tf.Tensor:
+        maps = self.norm(self.conv(pixels / 255.0), training=training)
+        return self.top(tf.reduce_mean(maps, axis=[1, 2]))
+
+
+class Module(tf.Module):
+    """As TF-Hub's feature vectors are: no layers, no signature, images of any size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = tf.Variable(np.random.default_rng(2).normal(0, 0.2, (3, 3, 3, 6)).astype("float32"))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])])
+    def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(pixels / 255.0, self.kernel, 2, "SAME")), axis=[1, 2])
+
+
 MODELS = {
     "mobilenet": mobilenet,
     "shared_and_nested": shared_and_nested,
     "sequential": sequential,
     "operators": operators,
 }
+FUNCTIONS = {"subclassed": Subclassed, "module": Module}
 
 
 def with_weights_that_matter(model: keras.Model) -> keras.Model:
@@ -111,19 +142,39 @@ def write(name: str, folder: Path) -> None:
     """Write one of the models in each format."""
     keras.utils.set_random_seed(0)
     model = with_weights_that_matter(MODELS[name]())
-    pixels = np.random.default_rng(1).uniform(0, 255, (4, *model.input_shape[1:])).astype("float32")
+    pixels = _pixels(model.input_shape[1:])
     outputs = model(pixels, training=False)
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     model.save(folder / f"{name}.h5")
     model.save(folder / f"{name}.keras")
     model.save(folder / f"{name}.saved_model", save_format="tf")
     model.save_weights(folder / f"{name}.weights.h5")
-    np.savez(
-        folder / f"{name}.npz", pixels=pixels, **{f"output{i}": output.numpy() for i, output in enumerate(outputs)}
-    )
+    model.save_weights(folder / f"{name}.legacy.h5")
+    _record(folder / f"{name}.npz", pixels, outputs)
+
+
+def write_function(name: str, folder: Path) -> None:
+    """Write one of those without a graph of layers."""
+    keras.utils.set_random_seed(0)
+    model = FUNCTIONS[name]()
+    pixels = _pixels((24, 24, 3))
+    outputs = model(pixels)
+    save = keras.models.save_model if isinstance(model, keras.Model) else tf.saved_model.save
+    save(model, str(folder / f"{name}.saved_model"))
+    _record(folder / f"{name}.npz", pixels, outputs)
+
+
+def _pixels(shape: tuple) -> np.ndarray:
+    return np.random.default_rng(1).uniform(0, 255, (4, *shape)).astype("float32")
+
+
+def _record(path: Path, pixels: np.ndarray, outputs: object) -> None:
+    outputs = {f"output{number}": output.numpy() for number, output in enumerate(tf.nest.flatten(outputs))}
+    np.savez(path, pixels=pixels, **outputs)
 
 
 if __name__ == "__main__":
     Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
     for name in MODELS:
         write(name, Path(sys.argv[1]))
+    for name in FUNCTIONS:
+        write_function(name, Path(sys.argv[1]))
