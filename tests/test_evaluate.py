@@ -309,13 +309,24 @@ class TestReport:
             {"kind": "linear", "l2": penalty, "validation": {"accuracy": 0.5 + penalty, "loss": 1.0}}
             for penalty in (0.125, 0.25)
         ]
+        trials.append({"kind": "kept", "validation": {"accuracy": 0.5, "loss": 1.0}})
         training = {**folder.description["training"], "head": {**trials[1], "tried": trials, "seconds": 3.0}}
         tried = dataclasses.replace(folder, description={**folder.description, "training": training})
         page = render(evaluated.evaluation, [], images.read(prepared), tried, "fine-tuned", "of this test")
         shown = Structure()
         shown.feed(page)
         rows = [" ".join(row.split()) for row in shown.text.split("\n") if "linear" in row]
-        assert rows[:2] == ["linearL2 0.1250.62501.0000", "linearL2 0.250.75001.0000kept"]
+        assert rows[:2] == ["linearL2 0.1250.62501.0000", "linearL2 0.250.75001.0000chosen"]
+        assert "the base's own, as it was" in shown.text
+
+    def test_it_says_how_the_base_was_opened(self, prepared: Path, flow: Path, evaluated: Evaluated) -> None:
+        folder = model.read(flow / "tuned")
+        conversion = {"how": "rebuilt in Keras 3", "changes": ["Sequential to functional"], "difference": 2e-7}
+        description = {**folder.description, "conversion": conversion, "frozen": "its function has no gradients"}
+        opened = dataclasses.replace(folder, description=description)
+        page = render(evaluated.evaluation, [], images.read(prepared), opened, "fine-tuned", "of this test")
+        assert "rebuilt in Keras 3, Sequential to functional; largest difference from the original 2e-07" in page
+        assert "its function has no gradients" in page
 
     def test_it_does_not_claim_certainty_when_all_is_right(
         self, prepared: Path, flow: Path, evaluated: Evaluated

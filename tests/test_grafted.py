@@ -32,6 +32,13 @@ def test_it_becomes_a_base_that_says_the_same_features(first: model.ModelFolder,
     assert base.description["preprocessing"]["value"] == first.description["preprocessing"]["value"]
     assert base.description["feature_layer"] == first.description["feature_layer"]
     assert base.description["base"]["kind"] == "graftwork model"
+    assert base.description["base"]["made_from"]["uri"] == first.description["base"]["uri"]
+
+
+def test_the_folder_of_a_run_will_do(first: model.ModelFolder, tmp_path: Path) -> None:
+    shutil.copytree(first.path, tmp_path / "run" / "model")
+    base = load_base_model(str(tmp_path / "run"), tmp_path / "base")
+    assert base.description["base"]["kind"] == "graftwork model"
 
 
 def test_its_head_can_be_kept(first: model.ModelFolder, prepared: Path, tmp_path: Path) -> None:

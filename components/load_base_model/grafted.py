@@ -16,6 +16,11 @@ def is_grafted(path: Path) -> bool:
     return (path / model_artifact.DESCRIPTION).is_file()
 
 
+def in_run(path: Path) -> Path:
+    """Return the model folder in the output folder of a run, any other path as it is."""
+    return path / "model" if not is_grafted(path) and is_grafted(path / "model") else path
+
+
 def open_grafted(path: Path, request: Request, saved_by: str) -> OpenedModel:
     """Open a model artifact, a base or a classifier.
 
@@ -41,6 +46,7 @@ def open_grafted(path: Path, request: Request, saved_by: str) -> OpenedModel:
         head=whole.get_layer(HEAD) if is_classifier else folder.kept_head(),
         classes=tuple(folder.description.get("classes") or folder.description.get("kept_classes", ())),
         code=code,
+        made_from=folder.description["base"],
     )
 
 

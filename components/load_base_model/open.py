@@ -23,7 +23,7 @@ from graftwork.components.load_base_model import (
     trust,
     weights,
 )
-from graftwork.components.load_base_model.grafted import is_grafted, open_grafted
+from graftwork.components.load_base_model.grafted import in_run, is_grafted, open_grafted
 from graftwork.components.load_base_model.keras2.open import known, open_keras2
 from graftwork.components.load_base_model.names import exportable
 from graftwork.components.load_base_model.opened import EXPECTED, Conversion, OpenedModel, Request
@@ -69,6 +69,7 @@ def open_file(path: Path, request: Request) -> OpenedModel:
         UserError: It is no model that this package opens, would run code, or is damaged; or it was converted, and the
             proof that it still is the same model failed.
     """
+    path = in_run(path)
     kind = next((kind for kind in KINDS if kind.recognise(path)), None)
     if kind is None:
         found, next_ = strangers.looks_like(path)

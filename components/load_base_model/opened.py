@@ -44,10 +44,12 @@ class Conversion:
     Attributes:
         changes: What is different in the new model, in words.
         difference: Largest absolute difference between the outputs of both, over the largest output.
+        how: What was done.
     """
 
     changes: tuple[str, ...]
     difference: float
+    how: str = "rebuilt in Keras 3"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class OpenedModel:
         head: Of a classifier that graftwork made: features to probabilities.
         classes: What that head tells apart.
         code: What has to run before the model can be opened.
+        made_from: Of a model that graftwork made, what its own base was, as `report` says it.
     """
 
     model: keras.Model
@@ -81,6 +84,7 @@ class OpenedModel:
     head: keras.Model | None = None
     classes: tuple[str, ...] = ()
     code: Code = NO_CODE
+    made_from: Mapping[str, Any] = field(default_factory=dict)
 
     def renamed_to(self, name: str) -> str:
         """Return the name that a layer of the file has now."""
@@ -104,6 +108,8 @@ class OpenedModel:
                 "parameters": self.model.count_params(),
             }
         }
+        if self.made_from:
+            report["base"]["made_from"] = dict(self.made_from)
         if self.conversion is not None:
             report["conversion"] = dataclasses.asdict(self.conversion)
         if self.renamed:
@@ -118,7 +124,8 @@ class OpenedModel:
         lines = [self.summary]
         if self.conversion is not None:
             changes = "".join(f", {change}" for change in self.conversion.changes)
-            lines.append(f"rebuilt in Keras 3{changes}; proven on random input: {self.conversion.difference:.1g} apart")
+            apart = f"{self.conversion.difference:.1g} of its output" if self.conversion.difference else "nothing"
+            lines.append(f"{self.conversion.how}{changes}; proven on random input: {apart} apart from the original")
         if self.renamed:
             first = ", ".join(f"{old!r} to {new}" for new, old in list(self.renamed.items())[:3])
             lines.append(f"{len(self.renamed)} names that TensorFlow cannot export are changed: {first}")

@@ -86,10 +86,10 @@ def open_function(path: Path, request: Request, frozen: str = "") -> OpenedModel
     layer = SavedFunction.from_function(call, size, frozen, name="saved_function")
     pixels = keras.Input(size, name="pixels")
     model = keras.Model(pixels, layer(pixels), name="base")
-    change = f"the function {endpoint.name} as one layer" + (f", its output {output}" if output else "")
+    how = f"its function {endpoint.name}{f', output {output},' if output else ''} used as one layer"
     difference = prove(lambda batch: call(tf.constant(batch)), model)
     return OpenedModel(
-        model, conversion=Conversion((change,), difference), frozen=frozen, feature_layer=output or layer.name
+        model, conversion=Conversion((), difference, how), frozen=frozen, feature_layer=output or layer.name
     )
 
 

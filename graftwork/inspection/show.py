@@ -36,7 +36,8 @@ def show(console: Console, description: Description) -> None:
     )
     if description.feature_layer:
         facts["feature layer"] = f"{description.feature_layer} {_shape(description.features)}"
-        able = f"up to {description.fine_tuned} layers" if description.fine_tuned else "no layer has weights to train"
+        count = description.fine_tuned
+        able = f"up to {count} layer{'s' if count > 1 else ''}" if count else "no layer has weights to train"
         facts["fine-tuning"] = able if not opened.frozen else f"no: {opened.frozen}"
     else:
         facts["feature layer"] = f"none: {description.cannot_cut}"
