@@ -106,13 +106,14 @@ class TestCustomObjects:
         np.testing.assert_allclose(again.keras_model()(PIXELS), base.keras_model()(PIXELS), atol=1e-6)
 
     @pytest.mark.parametrize("place", ["kernel_initializer", "kernel_regularizer"])
-    def test_objects_of_other_modules_are_found_wherever_they_are(self, tmp_path: Path, place: str) -> None:
-        stranger = {"module": "os_tools.run", "class_name": "Anything", "config": {}, "registered_name": "Anything"}
+    @pytest.mark.parametrize("name", ["Anything", "Conv2D"])
+    def test_objects_of_other_modules_are_found_wherever_they_are(self, tmp_path: Path, place: str, name: str) -> None:
+        stranger = {"module": "os_tools.run", "class_name": name, "config": {}, "registered_name": name}
         layer = keras.layers.Conv2D(2, 3)
         pixels = keras.Input((16, 16, 3))
         keras.Model(pixels, layer(pixels)).save(tmp_path / "model.keras")
         _change_configuration(tmp_path / "model.keras", place, stranger)
-        with pytest.raises(UserError, match=r"classes that are not here[\s\S]*Anything"):
+        with pytest.raises(UserError, match=r"classes that are not here[\s\S]*" + name):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none")
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from test_custom_code import saved_elsewhere
+from test_saved_model import feature_vector
 
 from graftwork.artifacts import evaluation as evaluation_artifact
 
@@ -194,3 +196,45 @@ def test_a_sweep_over_shards_keeps_the_best_and_runs_only_new_points_again(
     best = max(validation.values(), key=lambda found: (found["accuracy"], -found["loss"]))
     assert validation[swept["selected"]] == best
     assert "<h2>Sweep</h2>" in (tmp_path / "report.html").read_text()
+
+
+class TestOtherBases:
+    """Bases that need more than their file, through every step of a pipeline."""
+
+    def test_classes_in_a_python_file_are_there_in_every_step(self, finished: Path, tmp_path: Path) -> None:
+        model, classes = saved_elsewhere(tmp_path, "Eddy")
+        printed = run(finished / "photos", model, tmp_path / "output", "--custom-objects", str(classes))
+        assert "fine-tuned" in printed
+        changed = classes.read_text() + "\n# another version\n"
+        classes.write_text(changed)
+        run(finished / "photos", model, tmp_path / "output", "--custom-objects", str(classes))
+        assert "load_base_model" in steps_run(tmp_path / "output")
+
+    def test_a_run_goes_on_from_the_model_of_another(self, finished: Path, tmp_path: Path) -> None:
+        run(finished / "photos", finished / "output", tmp_path / "output", "--set", "head.kind=kept")
+        description = json.loads((tmp_path / "output" / "model" / "assets.extra" / "graftwork.json").read_text())
+        assert description["base"]["kind"] == "graftwork model"
+        assert "the base&#39;s own" in (tmp_path / "output" / "report.html").read_text().replace("'", "&#39;")
+
+    def test_a_lambda_runs_in_every_step_that_is_trusted(self, finished: Path, tmp_path: Path) -> None:
+        pixels = keras.Input((24, 24, 3))
+        scaled = keras.layers.Lambda(lambda x: tf.sqrt(x) / 16.0)(pixels)
+        keras.Model(pixels, keras.layers.Conv2D(8, 3, activation="relu")(scaled)).save(tmp_path / "model.keras")
+        refused = graftwork("run", "--data", finished / "photos", "--base-model", tmp_path / "model.keras")
+        assert refused.returncode == 2
+        assert "--trust-code" in refused.stderr
+        run(
+            finished / "photos",
+            tmp_path / "model.keras",
+            tmp_path / "output",
+            "--trust-code",
+            "--preprocessing",
+            "none",
+        )
+
+    def test_a_saved_model_without_layers(self, finished: Path, tmp_path: Path) -> None:
+        feature_vector(tmp_path / "saved")
+        options = ["--preprocessing", "none", "--set", "input_size=24"]
+        run(finished / "photos", tmp_path / "saved", tmp_path / "output", *options)
+        description = json.loads((tmp_path / "output" / "model" / "assets.extra" / "graftwork.json").read_text())
+        assert description["conversion"]["difference"] < 1e-5

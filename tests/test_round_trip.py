@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from test_architectures import EXPECTED
 
+from graftwork.artifacts.model import take_weights
 from graftwork.components.load_base_model.applications import application_names
 from graftwork.components.load_base_model.architectures import FAMILIES, find_preprocessing
 from graftwork.components.load_base_model.cut import cut
@@ -53,9 +54,8 @@ def built(name: str) -> keras.Model:
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, name)(weights=None)
     random = np.random.default_rng(0)
-    for weight in model.weights:
-        if len(weight.shape) == 1:
-            weight.assign(weight + random.uniform(0, 0.02, weight.shape).astype(np.float32))
+    moved = [w + random.uniform(0, 0.02, w.shape).astype(w.dtype) if w.ndim == 1 else w for w in model.get_weights()]
+    take_weights(model, moved)
     return model
 
 

@@ -84,7 +84,7 @@ def open_file(path: Path, request: Request) -> OpenedModel:
         title = ", ".join(filter(None, (kind.name, saved_by)))
         request.code.run()
         trust.check_operations(kind.operations(path), request.code)
-        classes = known()
+        classes = known() | trust.registered()
         for configuration in kind.configurations(path):
             trust.check(configuration, classes, request.code)
         opened = kind.open(path, request, saved_by)

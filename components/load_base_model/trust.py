@@ -59,7 +59,7 @@ def check(config: Any, known: Collection[str], code: Code) -> None:
         ]
         raise UserError("the base model contains Python code, which is not run", facts, next)
     missing = {entry.kind for entry in layers(config) if not entry.is_keras and entry.kind not in known}
-    missing |= {name for name in _strangers(config) if name not in known}
+    missing |= set(_strangers(config)) - registered()
     if missing:
         facts = {"classes": ", ".join(sorted(missing))}
         next = [
@@ -75,6 +75,13 @@ def check_operations(operations: Collection[str], code: Code) -> None:
     if found and not code.trusted:
         next = "if you trust whoever made it:  --trust-code"
         raise UserError("the SavedModel does more than compute", {"operations": ", ".join(found)}, next)
+
+
+def registered() -> set[str]:
+    """Return the names, without packages, of the classes and functions that are registered with Keras 2 or 3."""
+    import tf_keras
+
+    return {_last(name) for keras_ in (keras, tf_keras) for name in keras_.saving.get_custom_objects()}
 
 
 def layers(config: Any) -> Iterator[Entry]:

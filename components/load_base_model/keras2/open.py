@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.components.load_base_model import channels, keras1
 from graftwork.components.load_base_model.keras2.convert import convert
@@ -21,12 +19,11 @@ _MODELS = {"Functional", "Sequential", "Model"}
 
 
 def known() -> set[str]:
-    """Return the class names of the layers and models that Keras 2 has, and of what is registered with Keras 2 or 3."""
+    """Return the class names of the layers and models that Keras 2 has."""
     import tf_keras
 
-    registered = [*keras.saving.get_custom_objects(), *tf_keras.saving.get_custom_objects()]
     here = {name for name in dir(tf_keras.layers) if name[0].isupper()}
-    return here | _FUNCTIONS | _MODELS | {name.rpartition(">")[2] for name in registered}
+    return here | _FUNCTIONS | _MODELS
 
 
 def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
