@@ -220,17 +220,19 @@ class TestOtherBases:
         pixels = keras.Input((24, 24, 3))
         scaled = keras.layers.Lambda(lambda x: tf.sqrt(x) / 16.0)(pixels)
         keras.Model(pixels, keras.layers.Conv2D(8, 3, activation="relu")(scaled)).save(tmp_path / "model.keras")
-        refused = graftwork("run", "--data", finished / "photos", "--base-model", tmp_path / "model.keras")
+        given = [
+            "--data",
+            finished / "photos",
+            "--base-model",
+            tmp_path / "model.keras",
+            "--output",
+            tmp_path / "output",
+        ]
+        refused = graftwork("run", *given)
         assert refused.returncode == 2
         assert "--trust-code" in refused.stderr
-        run(
-            finished / "photos",
-            tmp_path / "model.keras",
-            tmp_path / "output",
-            "--trust-code",
-            "--preprocessing",
-            "none",
-        )
+        options = ["--trust-code", "--preprocessing", "none"]
+        run(finished / "photos", tmp_path / "model.keras", tmp_path / "output", *options)
 
     def test_a_saved_model_without_layers(self, finished: Path, tmp_path: Path) -> None:
         feature_vector(tmp_path / "saved")
