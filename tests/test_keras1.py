@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from graftwork.components.load_base_model import trust
-from graftwork.components.load_base_model.keras1 import is_keras1, open_keras1, translated
+from graftwork.components.load_base_model.keras1.open import is_keras1, open_keras1, translated
 from graftwork.components.load_base_model.keras2.convert import convert
 from graftwork.components.load_base_model.keras2.open import known
 from graftwork.components.load_base_model.names import Names

@@ -17,13 +17,13 @@ from graftwork.components.load_base_model import (
     archives,
     channels,
     hub,
-    keras1,
     saved_model,
     strangers,
     trust,
     weights,
 )
 from graftwork.components.load_base_model.grafted import in_run, is_grafted, open_grafted
+from graftwork.components.load_base_model.keras1.open import is_keras1, translated
 from graftwork.components.load_base_model.keras2.open import known, open_keras2
 from graftwork.components.load_base_model.names import exportable
 from graftwork.components.load_base_model.opened import EXPECTED, Conversion, OpenedModel, Request
@@ -209,7 +209,7 @@ def _hdf5_configurations(path: Path) -> Iterator[Any]:
     if not text:
         raise UserError("the HDF5 file holds neither a model nor weights of Keras")
     config = json.loads(text)
-    yield keras1.translated(config) if keras1.is_keras1(path) else config
+    yield translated(config) if is_keras1(path) else config
 
 
 def _sha256(path: Path) -> str:

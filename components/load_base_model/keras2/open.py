@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from graftwork.artifacts.code import NO_CODE, Code
-from graftwork.components.load_base_model import channels, keras1
+from graftwork.components.load_base_model import channels
+from graftwork.components.load_base_model.keras1.open import is_keras1, open_keras1
 from graftwork.components.load_base_model.keras2.convert import convert
 from graftwork.components.load_base_model.names import Names
 from graftwork.components.load_base_model.opened import Conversion, OpenedModel
@@ -57,8 +58,8 @@ def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
 def _load(path: Path, code: Code) -> Any:
     import tf_keras
 
-    if path.is_file() and keras1.is_keras1(path):
-        return keras1.open_keras1(path)
+    if path.is_file() and is_keras1(path):
+        return open_keras1(path)
     return tf_keras.models.load_model(str(path), compile=False, safe_mode=not code.trusted)
 
 
