@@ -11,7 +11,7 @@ BUILD ?= docker build
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
         --custom-compile-command "make lock"
 
-.PHONY: demo test test-slow lint bench-memory lock image clean
+.PHONY: demo test test-slow lint bench-memory bench-opening lock image clean
 
 demo: $(VENV)/.ready-demo            ## Train a classifier of digits from a saved Keras model, about five minutes
 	$(BIN)/graftwork demo --output $(DEMO)
@@ -32,6 +32,9 @@ lint: $(VENV)/.ready-dev             ## Style, types, layers
 
 bench-memory: $(VENV)/.ready-dev     ## Peak memory of every step, at 5,000 and at 50,000 images
 	$(BIN)/python benchmarks/memory.py
+
+bench-opening: $(VENV)/.ready-dev    ## Opening a saved model, beside what Keras itself takes
+	$(BIN)/python benchmarks/opening.py
 
 lock: $(VENV)/.ready-dev             ## Write the lock files anew
 	$(BIN)/pip install --quiet uv

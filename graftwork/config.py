@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 PREPROCESSING_NAMES = ("none", "rescale-0-1", "rescale-pm1", "imagenet-caffe", "imagenet-torch")
 
@@ -197,7 +197,7 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or error
         raise UserError("the configuration cannot be read", {"file": file, "why": reason}) from None
     except yaml.YAMLError as error:
-        raise UserError("the configuration is not YAML", {"file": file, "why": " ".join(str(error).split())}) from None
+        raise UserError("the configuration is not YAML", {"file": file, "why": in_one_line(error)}) from None
     if not isinstance(content, dict):
         raise UserError("the configuration is not a mapping", {"file": file, "expected": "lines such as  data: photos"})
     return content

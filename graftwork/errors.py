@@ -1,8 +1,12 @@
 """The errors that a user can mend: shown without a traceback, exit code 2."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 EXIT_CODE = 2
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_LONGEST = 300
+"""Characters; some exceptions hold a whole graph."""
 
 
 class UserError(Exception):
@@ -27,3 +31,8 @@ class UserError(Exception):
         lines += [("next" if i == 0 else "", text) for i, text in enumerate(self.next)]
         width = max((len(label) for label, _ in lines), default=0)
         return "\n".join([self.problem, *(f"  {label:<{width}}  {text}" for label, text in lines)])
+
+
+def in_one_line(error: object) -> str:
+    """Return what an exception of another package says, as a fact of a UserError: one line, cut short, no colours."""
+    return " ".join(_COLOURS.sub("", str(error)).split())[:_LONGEST]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from graftwork import storage
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 TABLES = (".csv", ".jsonl", ".parquet")
 _ROWS = 4096
@@ -118,7 +118,7 @@ def _chunks(uri: str) -> Iterator[pd.DataFrame]:
                 for batch in pq.ParquetFile(path).iter_batches(batch_size=256):
                     yield batch.to_pandas()
         except (ValueError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error)
             raise UserError("the table cannot be read", {"data": uri, "reason": reason}) from None
 
 

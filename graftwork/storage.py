@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _REMOTE = "gs://"
+_PATIENCE_SECONDS = 30.0
 _JUNK = {"Thumbs.db", "desktop.ini"}
 
 
@@ -71,7 +72,7 @@ def stat(uri: str) -> Stat | None:
         return Stat(uri, found.st_size, str(found.st_mtime_ns))
     bucket, name = _split(uri)
     with _plain_words(uri):
-        blob = _client().bucket(bucket).get_blob(name) if name else None
+        blob = _client().bucket(bucket).get_blob(name, retry=_patience()) if name else None
     return Stat(uri, blob.size, str(blob.generation)) if blob else None
 
 
@@ -82,7 +83,7 @@ def walk(uri: str) -> Iterator[Stat]:
         return
     bucket, prefix = _split(uri.rstrip("/") + "/")
     with _plain_words(uri):
-        for blob in _client().list_blobs(bucket, prefix=prefix):
+        for blob in _client().list_blobs(bucket, prefix=prefix, retry=_patience()):
             parts = blob.name[len(prefix) :].split("/")
             if parts[-1] and not any(_hidden(part) for part in parts):
                 yield Stat(f"{_REMOTE}{bucket}/{blob.name}", blob.size, str(blob.generation))
@@ -184,6 +185,13 @@ def _client() -> Any:
         return storage.Client.create_anonymous_client()  # public buckets need no credentials
 
 
+def _patience() -> Any:
+    """How long to try again where a look at a bucket is not answered: downloads may take longer."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(_PATIENCE_SECONDS)
+
+
 @contextmanager
 def _plain_words(uri: str) -> Iterator[None]:
     from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError, Unauthorized
@@ -197,13 +205,11 @@ def _plain_words(uri: str) -> Iterator[None]:
             "sign in:  gcloud auth application-default login",
             "or point GOOGLE_APPLICATION_CREDENTIALS to a key file",
         ]
-        raise UserError("Google Cloud Storage refuses access", {"uri": uri, "reason": _short(error)}, next) from None
+        raise UserError(
+            "Google Cloud Storage refuses access", {"uri": uri, "reason": in_one_line(error)}, next
+        ) from None
     except NotFound as error:
-        raise UserError("the bucket does not exist", {"uri": uri, "reason": _short(error)}) from None
+        raise UserError("the bucket does not exist", {"uri": uri, "reason": in_one_line(error)}) from None
     except (GoogleAPICallError, RetryError, RequestException) as error:
-        facts = {"uri": uri, "reason": _short(error)}
+        facts = {"uri": uri, "reason": in_one_line(error)}
         raise UserError("Google Cloud Storage does not answer", facts, "check the network and try again") from None
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -6,10 +6,11 @@ import pytest
 
 from graftwork.artifacts.model import leaf_layers
 from graftwork.components.load_base_model.applications import application_names
-from graftwork.components.load_base_model.architectures import FAMILIES, find_preprocessing
+from graftwork.components.load_base_model.architectures import FAMILIES, known_by_names
 from graftwork.components.load_base_model.backbone import backbone
 from graftwork.components.load_base_model.cut import cut
 from graftwork.components.load_base_model.opened import OpenedModel
+from graftwork.components.load_base_model.preprocessing import find_preprocessing
 from graftwork.components.load_base_model.structure import networks, recognise
 from graftwork.components.load_base_model.weights import matching
 from graftwork.config import ScaleOffset
@@ -61,7 +62,7 @@ class TestFound:
         model = keras.Model(model.input, model.layers[9].output)
         assert find_preprocessing(opened(model), None) == (
             "imagenet-caffe",
-            "known for VGG16 or VGG19 (7 of 13 layers)",
+            "known for VGG16 or VGG19 (7 of 13 layers), if its weights are those of keras.applications",
         )
 
     def test_by_names_where_the_width_is_unusual(self) -> None:
@@ -70,6 +71,26 @@ class TestFound:
         assert find_preprocessing(opened(model), None) == known
         with pytest.raises(UserError, match="preprocessing is not known"):
             find_preprocessing(opened(renamed(model)), None)
+
+    def test_not_by_names_where_the_first_layers_are_of_another_kind(self) -> None:
+        # As PyTorch's MobileNetV2 is, ported under the names that Keras gives.
+        model = applications.MobileNetV2((32, 32, 3), alpha=0.1, weights=None, include_top=False)
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.epsilon = 1e-5
+        with pytest.raises(UserError, match="preprocessing is not known"):
+            find_preprocessing(opened(model), None)
+
+    def test_a_vgg_with_batch_normalisation_is_none_of_them(self) -> None:
+        model = applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
+        normalised = maps = keras.Input((32, 32, 3))
+        for layer in model.layers[1:]:
+            maps = type(layer).from_config(layer.get_config())(maps)
+            if isinstance(layer, keras.layers.Conv2D):
+                maps = keras.layers.BatchNormalization()(maps)
+        assert known_by_names(model) is not None
+        with pytest.raises(UserError, match="preprocessing is not known"):
+            find_preprocessing(opened(keras.Model(normalised, maps)), None)
 
     def test_not_for_grey_images(self) -> None:
         model = applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 1))

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from graftwork.artifacts import model as model_artifact
+from graftwork.artifacts.code import Code
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.load_base_model.open import open_file
 from graftwork.components.load_base_model.opened import OpenedModel, Request
@@ -109,6 +111,21 @@ class TestNames:
         np.testing.assert_allclose(base.keras_model()(image), np.mean(model(image), axis=(1, 2)), atol=1e-6)
         assert model_artifact.read(base.path).description["renamed"] == base.description["renamed"]
 
+    def test_of_keras_3_inside_other_layers(self, tmp_path: Path) -> None:
+        pixels = keras.Input((16, 16, 3))
+        encoder = keras.Sequential([keras.Input((16, 3)), keras.layers.Dense(4, name="a b")], name="_inner")
+        rows = keras.layers.TimeDistributed(encoder)(pixels)
+        rows = keras.layers.RNN([keras.layers.LSTMCell(3, name="c:d")], name="rnn")(
+            keras.layers.Reshape((16, 64))(rows)
+        )
+        model = keras.Model(pixels, keras.layers.Dense(2)(rows))
+        model.save(tmp_path / "model.keras")
+        base = load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none", feature_layer="rnn")
+        assert set(base.description["renamed"].values()) == {"_inner", "a b", "c:d"}
+        image = np.random.default_rng(0).uniform(0, 1, (1, 16, 16, 3)).astype(np.float32)
+        features = keras.Model(model.input, rows)(image)
+        np.testing.assert_allclose(base.keras_model()(image), features, atol=1e-6)
+
 
 @pytest.mark.parametrize(
     ("kind", "arguments"),
@@ -125,6 +142,7 @@ class TestNames:
         ("UpSampling2D", {"size": 2, "interpolation": "bilinear"}),
         ("Cropping2D", {"cropping": 2}),
         ("Permute", {"dims": (2, 1, 3)}),
+        ("ThresholdedReLU", {"theta": 0.7}),
     ],
 )
 @pytest.mark.parametrize("format", ["h5", "saved_model"])
@@ -136,6 +154,153 @@ def test_layers_that_changed_since(tmp_path: Path, kind: str, arguments: dict[st
     pixels = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype(np.float32)
     again = keras.saving.load_model(tmp_path / "again.keras")
     np.testing.assert_allclose(again(pixels), model(pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+class TestHalfPrecision:
+    """In half precision the answers to pixels in [0, 255] often overflow: it becomes float32."""
+
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    def test_mixed_is_compared_in_float32(self, tmp_path: Path, policy: str, format: str) -> None:
+        pixels = tf_keras.Input((24, 24, 3))
+        maps = layers.Normalization(mean=[120.0] * 3, variance=[3000.0] * 3, dtype=policy)(pixels)
+        maps = layers.BatchNormalization(dtype=policy)(layers.Conv2D(8, 3, dtype=policy)(maps))
+        flat = layers.GlobalAveragePooling2D(dtype=policy)(tf.nn.relu(maps * 2.0))
+        model = tf_keras.Model(pixels, layers.Dense(3, dtype="float32")(flat))
+        model.save(tmp_path / f"model.{format}")
+        found = opened(tmp_path / f"model.{format}")
+        assert found.conversion is not None
+        assert f"{policy} to float32" in found.conversion.changes
+        assert found.conversion.tolerance == 1e-5
+        assert {layer.compute_dtype for layer in found.model.layers} == {"float32"}
+        image = np.random.default_rng(0).uniform(0, 255, (2, 24, 24, 3)).astype(np.float32)
+        answer = np.asarray(model(image))
+        np.testing.assert_allclose(found.model(image), answer, atol=0.02 * np.abs(answer).max())
+
+    def test_its_base_trains_and_serves(self, tmp_path: Path, format: str) -> None:
+        pixels = tf_keras.Input((24, 24, 3), dtype="float16")
+        maps = layers.Conv2D(8, 3, dtype="float16", activation="relu")(pixels)
+        flat = layers.GlobalAveragePooling2D(dtype="float16")(maps)
+        tf_keras.Model(pixels, layers.Dense(3, dtype="float16")(flat)).save(tmp_path / f"model.{format}")
+        base = load_base_model(str(tmp_path / f"model.{format}"), tmp_path / "base", "rescale-0-1")
+        assert base.description["conversion"]["changes"] == ["float16 to float32"]
+        assert 1e-3 < base.description["conversion"]["tolerance"] < 0.02
+        image = np.random.default_rng(0).uniform(0, 255, (2, 24, 24, 3)).astype(np.float32)
+        model = base.keras_model()
+        served = tf.saved_model.load(str(base.path)).signatures["embed_pixels"](pixels=tf.constant(image))["features"]
+        np.testing.assert_allclose(served, model(image), atol=1e-5)
+        before = model.get_weights()
+        model.compile("adam", "mse")
+        model.fit(image, np.ones((2, 8)), verbose=0)
+        assert all(np.isfinite(weight).all() for weight in model.get_weights())
+        assert any((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+class TestInside:
+    """Layers, models and cells that layers are made of."""
+
+    def test_a_model_in_a_wrapper(self, tmp_path: Path, format: str) -> None:
+        pixels = tf_keras.Input((16, 16, 3))
+        encoder = tf_keras.Sequential(
+            [tf_keras.Input((8, 16, 3)), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.Conv2D(4, 3)]
+        )
+        maps = layers.TimeDistributed(encoder)(layers.Reshape((2, 8, 16, 3))(pixels))
+        model = tf_keras.Model(pixels, layers.Dense(2)(layers.Flatten()(maps)))
+        for weight in encoder.weights:
+            weight.assign(np.random.default_rng(0).uniform(0.5, 1, weight.shape))
+        model.save(tmp_path / f"model.{format}")
+        image = np.random.default_rng(1).normal(size=(2, 16, 16, 3)).astype(np.float32)
+        answer = np.asarray(model(image))
+        np.testing.assert_allclose(
+            opened(tmp_path / f"model.{format}").model(image), answer, atol=1e-5 * np.abs(answer).max()
+        )
+
+    def test_cells_of_convolutions(self, tmp_path: Path, format: str) -> None:
+        pixels = tf_keras.Input((8, 8, 3))
+        maps = layers.ConvLSTM2D(2, 3)(layers.Reshape((2, 4, 8, 3))(pixels))
+        tf_keras.Model(pixels, maps).save(tmp_path / f"model.{format}")
+        assert opened(tmp_path / f"model.{format}").conversion is not None
+
+    def test_names(self, tmp_path: Path, format: str) -> None:
+        pixels = tf_keras.Input((16, 16, 3))
+        rows = layers.TimeDistributed(layers.Dense(4, name="in/side"), name="rows")(pixels)
+        model = tf_keras.Model(pixels, layers.Dense(2)(layers.Conv2D(2, 3)(rows)))
+        model.save(tmp_path / f"model.{format}")
+        base = load_base_model(str(tmp_path / f"model.{format}"), tmp_path / "base", "none")
+        assert base.description["renamed"] == {"in_side": "in/side"}
+
+    def test_what_is_missing_is_named(self, tmp_path: Path, format: str) -> None:
+        pixels = tf_keras.Input((16, 16, 3))
+        tf_keras.Model(pixels, layers.TimeDistributed(layers.LocallyConnected1D(2, 3))(pixels)).save(
+            tmp_path / f"model.{format}"
+        )
+        with pytest.raises(UserError, match=r"missing +LocallyConnected1D"):
+            opened(tmp_path / f"model.{format}")
+
+
+@pytest.mark.parametrize("format", ["h5", "keras", pytest.param("saved_model", marks=pytest.mark.slow)])
+def test_cells_of_recurrent_layers(tmp_path: Path, format: str) -> None:
+    rows = tf_keras.Input((8, 24))
+    states = layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)], return_sequences=True)(rows)
+    states = layers.Bidirectional(layers.LSTM(2), backward_layer=layers.GRU(2, go_backwards=True))(states)
+    model = tf_keras.Model(rows, states)
+    model.save(tmp_path / f"model.{format}")
+    given = np.random.default_rng(1).normal(size=(2, 8, 24)).astype(np.float32)
+    np.testing.assert_allclose(opened(tmp_path / f"model.{format}").model(given), model(given), atol=1e-5)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_losses_inside_are_left_out(tmp_path: Path, format: str) -> None:
+    pixels = tf_keras.Input((16, 16, 3))
+    maps = layers.Conv2D(4, 3)(pixels)
+    model = tf_keras.Model(pixels, layers.Dense(2)(layers.Flatten()(maps)))
+    model.add_loss(tf.reduce_mean(tf.square(maps)))
+    model.add_metric(tf.reduce_mean(maps), name="mean")
+    model.save(tmp_path / f"model.{format}")
+    found = opened(tmp_path / f"model.{format}")
+    assert found.conversion is not None
+    assert found.conversion.changes == ("what computes losses and metrics left out",)
+    assert [type(layer).__name__ for layer in found.model.layers] == ["InputLayer", "Conv2D", "Flatten", "Dense"]
+
+
+class TestSubclassOfFunctional:
+    """Its configuration is a graph, but its class may compute something else."""
+
+    def saved(self, folder: Path, name: str, format: str, body: str) -> tuple[Path, Code]:
+        text = f"import tf_keras\n\nclass {name}(tf_keras.Model):\n    {body}\n"
+        made: dict[str, Any] = {"__name__": "__main__"}
+        exec(text, made)
+        pixels = tf_keras.Input((16, 16, 3))
+        made[name](pixels, layers.Conv2D(2, 3)(pixels)).save(folder / f"model.{format}")
+        source = text.replace("class", "@tf_keras.saving.register_keras_serializable()\nclass")
+        return folder / f"model.{format}", Code(source=source)
+
+    @pytest.mark.parametrize("format", ["h5", "keras"])
+    def test_its_class_is_needed(self, tmp_path: Path, format: str) -> None:
+        body = "def train_step(self, data): return super().train_step(data)"
+        path, code = self.saved(tmp_path, f"Trained{format}", format, body)
+        with pytest.raises(
+            UserError, match=f"classes that are not here[\\s\\S]*Trained{format}[\\s\\S]*custom-objects"
+        ):
+            opened(path)
+        assert open_file(path, Request(str(path), code=code)).conversion is not None
+
+    @pytest.mark.parametrize("format", ["h5", "keras"])
+    def test_a_class_that_computes_something_else_is_found_out(self, tmp_path: Path, format: str) -> None:
+        body = "def call(self, x, training=None): return super().call(x, training) + 1.0"
+        path, code = self.saved(tmp_path, f"Shifted{format}", format, body)
+        with pytest.raises(UserError, match="does not answer as the saved one"):
+            open_file(path, Request(str(path), code=code))
+
+
+def test_an_lstm_on_rows_keeps_its_size(tmp_path: Path) -> None:
+    pixels = tf_keras.Input((16, 16, 3))
+    states = layers.LSTM(4)(layers.TimeDistributed(layers.Flatten())(pixels))
+    tf_keras.Model(pixels, layers.Dense(2)(states)).save(tmp_path / "model.h5")
+    with pytest.raises(UserError, match=r"cannot be rebuilt at 24 x 24[\s\S]*why") as error:
+        load_base_model(str(tmp_path / "model.h5"), tmp_path / "base", "none", input_size=24)
+    assert "\x1b" not in str(error.value)
 
 
 class TestProof:
@@ -182,7 +347,7 @@ class TestRefused:
         (tmp_path / "model.h5").write_bytes((saved / "sequential.h5").read_bytes())
         with h5py.File(tmp_path / "model.h5", "a") as file:
             del file["model_weights"]["dense"]["dense"]
-        assert "cannot open the base model" in self.fails(tmp_path / "model.h5")
+        assert "the base model is damaged" in self.fails(tmp_path / "model.h5")
 
     def test_missing_shards(self, saved: Path, tmp_path: Path) -> None:
         for file in (saved / "sequential.saved_model").rglob("*"):

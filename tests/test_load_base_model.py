@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from graftwork.components.load_base_model.applications import application_names
-from graftwork.components.load_base_model.architectures import find_preprocessing
 from graftwork.components.load_base_model.cut import cut
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.load_base_model.opened import OpenedModel
@@ -108,47 +107,6 @@ class TestCut:
     def test_an_unknown_layer_names_the_nearest(self) -> None:
         with pytest.raises(UserError, match=r"no layer named 'joint'[\s\S]*did you mean join"):
             cut(opened(network()), "joint")
-
-
-class TestPreprocessing:
-    @pytest.mark.parametrize("kind", ["Rescaling", "Normalization"])
-    def test_found_inside_the_model(self, kind: str) -> None:
-        layer = (
-            layers.Rescaling(1 / 255) if kind == "Rescaling" else layers.Normalization(mean=[1] * 3, variance=[2] * 3)
-        )
-        model = keras.Sequential([keras.Input((16, 16, 3)), layer, network(), layers.GlobalAveragePooling2D()])
-        assert find_preprocessing(opened(model), None)[0] == "none"
-
-    def test_found_inside_a_model_inside(self) -> None:
-        inner = keras.Sequential([keras.Input((16, 16, 3)), layers.Rescaling(1 / 255), layers.Conv2D(4, 3)])
-        model = keras.Sequential([keras.Input((16, 16, 3)), inner, layers.GlobalAveragePooling2D()])
-        assert find_preprocessing(opened(model), None)[0] == "none"
-
-    def test_found_as_arithmetic_on_the_pixels(self) -> None:
-        pixels = keras.Input((16, 16, 3))
-        model = keras.Model(pixels, layers.Conv2D(4, 3)(pixels / 127.5 - 1.0))
-        assert find_preprocessing(opened(model), None)[0] == "none"
-
-    def test_arithmetic_behind_the_first_weights_is_none(self) -> None:
-        with pytest.raises(UserError, match="preprocessing is not known"):
-            find_preprocessing(opened(network(layers.Rescaling(0.5))), None)
-
-    def test_known_by_the_architecture_also_inside_another_model(self) -> None:
-        base = keras.applications.MobileNetV2(alpha=0.35, input_shape=(32, 32, 3), include_top=False, weights=None)
-        model = keras.Sequential([keras.Input((32, 32, 3)), base, layers.GlobalAveragePooling2D(), layers.Dense(3)])
-        chosen, how = find_preprocessing(opened(model), None)
-        assert (chosen, how) == ("rescale-pm1", "known for MobileNetV2 (all 52 layers)")
-
-    def test_what_the_user_says_counts(self) -> None:
-        given = ScaleOffset(scale=2.0, offset=1.0)
-        assert find_preprocessing(opened(network()), given) == (given, "given")
-
-    def test_never_guessed(self) -> None:
-        with pytest.raises(UserError) as raised:
-            find_preprocessing(opened(network()), None)
-        message = str(raised.value)
-        assert "model.keras (Keras archive, " in message
-        assert "rescale-0-1, rescale-pm1, imagenet-caffe, imagenet-torch" in message
 
 
 @pytest.mark.parametrize(

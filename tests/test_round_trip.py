@@ -15,11 +15,12 @@ from test_architectures import EXPECTED
 
 from graftwork.artifacts.model import take_weights
 from graftwork.components.load_base_model.applications import application_names
-from graftwork.components.load_base_model.architectures import FAMILIES, find_preprocessing
+from graftwork.components.load_base_model.architectures import FAMILIES
 from graftwork.components.load_base_model.cut import cut
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.load_base_model.open import open_file
 from graftwork.components.load_base_model.opened import OpenedModel, Request
+from graftwork.components.load_base_model.preprocessing import find_preprocessing
 
 SMALLEST = (
     "VGG16",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import keras
 
 from graftwork.components.load_base_model.opened import EXPECTED, OpenedModel
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 
 def open_application(name: str, input_size: int | None) -> OpenedModel:
@@ -25,10 +25,10 @@ def open_application(name: str, input_size: int | None) -> OpenedModel:
     try:
         model = constructor(weights="imagenet", include_top=False, input_shape=(size, size, 3))
     except ValueError as error:
-        facts = {"model": name, "input_size": size, "reason": " ".join(str(error).split())[:300]}
+        facts = {"model": name, "input_size": size, "reason": in_one_line(error)}
         raise UserError("keras.applications refuses to build the base model", facts) from error
     except Exception as error:  # the download raises what urllib raises
-        facts = {"model": f"keras.applications {name}", "reason": " ".join(str(error).split())[:300]}
+        facts = {"model": f"keras.applications {name}", "reason": in_one_line(error)}
         advice = ["check the network, or put the weights into ~/.keras/models,", "or give a saved model file instead"]
         raise UserError("the weights of the base model cannot be fetched", facts, advice) from error
     return OpenedModel(model, name, f"keras.applications, Keras {keras.__version__}", "")

@@ -1,15 +1,14 @@
-"""Which preprocessing a network was trained with: found inside it, or known from its architecture."""
+"""The families of keras.applications, each with the preprocessing that its ImageNet weights were trained with."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 
 from graftwork.artifacts.model import leaf_layers
-from graftwork.components.load_base_model.cut import calls
-from graftwork.components.load_base_model.opened import OpenedModel
-from graftwork.components.load_base_model.structure import recognise
-from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
-from graftwork.errors import UserError
+from graftwork.components.load_base_model.structure import Level, levels_of, networks
+from graftwork.config import ScaleOffset
 
 
 @dataclass(frozen=True)
@@ -21,20 +20,24 @@ class Family:
         preprocessing: What the pixels need that go into its first convolution.
         networks: Its members.
         markers: Names of layers that this family has and no other has together; empty if it is not known by them.
+        plain: Whether its structure is so plain that other networks have it too, trained with another preprocessing.
     """
 
     name: str
     preprocessing: str | ScaleOffset
     networks: frozenset[str]
     markers: frozenset[str] = frozenset()
+    plain: bool = False
 
 
-def _family(name: str, preprocessing: str | ScaleOffset, networks: str, markers: str = "") -> Family:
-    return Family(name, preprocessing, frozenset(networks.split()), frozenset(markers.split()))
+def _family(
+    name: str, preprocessing: str | ScaleOffset, networks: str, markers: str = "", plain: bool = False
+) -> Family:
+    return Family(name, preprocessing, frozenset(networks.split()), frozenset(markers.split()), plain)
 
 
 FAMILIES = (
-    _family("VGG", "imagenet-caffe", "VGG16 VGG19", "block1_conv1 block1_pool block5_conv3"),
+    _family("VGG", "imagenet-caffe", "VGG16 VGG19", "block1_conv1 block1_pool block5_conv3", plain=True),
     _family(
         "ResNet",
         "imagenet-caffe",
@@ -75,70 +78,41 @@ FAMILIES = (
     ),
 )
 
-_ARITHMETIC = {"Rescaling", "Normalization", "TrueDivide", "Divide", "Multiply", "Subtract", "Add"}
+
+def families_of(names: tuple[str, ...]) -> tuple[Family, ...]:
+    """Return the families that networks of keras.applications belong to."""
+    return tuple(family for family in FAMILIES if not family.networks.isdisjoint(names))
 
 
-def find_preprocessing(opened: OpenedModel, given: str | ScaleOffset | None) -> tuple[str | ScaleOffset, str]:
-    """Return the preprocessing that has to be put before a base model, and how it was found.
-
-    Args:
-        opened: The model as it was saved, with its top, if it has one.
-        given: What the user said, None to find it.
-
-    Raises:
-        UserError: It is neither given, nor inside the model, nor known.
-    """
-    if given is not None:
-        return given, "given"
-    if opened.preprocessing is not None:
-        return opened.preprocessing
-    inside = _preprocessing_inside(opened.model)
-    if inside:
-        return "none", f"inside the model ({inside})"
-    recognised = recognise(opened.model)
-    preprocessing = preprocessing_of(recognised.names) if recognised else None
-    if recognised and preprocessing is not None:
-        return preprocessing, f"known for {recognised}"
-    named = _known_by_names(opened.model)
-    if named is not None:
-        return named.preprocessing, f"known for {named.name} (by the names of its layers)"
-    raise UserError(
-        "the base model's preprocessing is not known",
-        {
-            "model": opened.summary,
-            "looked at": "layers and their names (no known architecture), Rescaling/Normalization layers (none)",
-        },
-        next=[
-            f"pass --preprocessing with one of: {', '.join(PREPROCESSING_NAMES)}",
-            "or  preprocessing: {scale: ..., offset: ...}  in the configuration",
-        ],
-    )
-
-
-def preprocessing_of(networks: tuple[str, ...]) -> str | ScaleOffset | None:
+def preprocessing_of(names: tuple[str, ...]) -> str | ScaleOffset | None:
     """Return what networks of keras.applications need before their first convolution; None if not all need the same."""
-    families = [family for family in FAMILIES if not family.networks.isdisjoint(networks)]
-    first = families[0].preprocessing
-    return first if all(family.preprocessing == first for family in families) else None
+    first, *others = [family.preprocessing for family in families_of(names)]
+    return first if all(other == first for other in others) else None
 
 
-def _known_by_names(model: keras.Model) -> Family | None:
-    """Return the family that gave its layers their names, for networks of a width that is in no table."""
+def known_by_names(model: keras.Model) -> Family | None:
+    """Return the family that gave its layers their names, for networks of a width that is in no table.
+
+    Names alone say little: other libraries' networks are ported under them too. So its first convolution, with what
+    normalises it, has to be the family's in all but width.
+    """
     names = {layer.name for layer in leaf_layers(model)}
-    if model.inputs[0].shape[-1] != 3:
+    family = next((family for family in FAMILIES if family.markers and family.markers <= names), None)
+    if family is None or model.inputs[0].shape[-1] != 3:
         return None
-    return next((family for family in FAMILIES if family.markers and family.markers <= names), None)
+    begins = _kinds(levels_of(model))
+    return family if any(begins == _kinds(own.levels) for own in networks() if own.name in family.networks) else None
 
 
-def _preprocessing_inside(model: keras.Model) -> str | None:
-    """Return the name of a layer that computes on the pixels before the first layer with trainable weights."""
-    functional = keras.Model(model.inputs, model.outputs)
-    for node in calls(functional):
-        layer = node.layer
-        if isinstance(layer, keras.Model):
-            return _preprocessing_inside(layer)
-        if type(layer).__name__ in _ARITHMETIC:
-            return f"{type(layer).__name__} layer {layer.name!r}"
-        if getattr(layer, "trainable_weights", None):
-            return None
-    return None
+def _kinds(levels: Sequence[Level]) -> list[Counter[str]]:
+    """Return the layers down to the first convolution, and those before the second, without their widths."""
+    return [
+        Counter(_without_widths(layer) for layer in (level.convolutions + level.others).elements())
+        for level in levels[:2]
+    ]
+
+
+def _without_widths(described: str) -> str:
+    """Return the description of a layer without numbers of channels: "Conv2D 3x3x3x64 64 /2" as "Conv2D 3x3 - /2"."""
+    parts = [part.split("x") if part[0].isdigit() else [part, "", ""] for part in described.split()]
+    return " ".join("x".join(part[:-2]) or "-" for part in parts)

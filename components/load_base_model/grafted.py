@@ -6,6 +6,8 @@ import keras
 
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts.model import BACKBONE, BASE, HEAD
+from graftwork.components.load_base_model import archives, operations, trust
+from graftwork.components.load_base_model.keras2.open import known
 from graftwork.components.load_base_model.opened import OpenedModel, Request
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
@@ -28,11 +30,17 @@ def open_grafted(path: Path, request: Request, saved_by: str) -> OpenedModel:
         UserError: It is damaged, or needs code that the user has not allowed.
     """
     folder = model_artifact.read(path)
-    code = folder.code if request.code.trusted else request.code
+    code = folder.code if request.code.trusted and folder.code else request.code
     if folder.code and not code:
         needs = ", ".join([*folder.code.modules, *(["Python code of its own"] if folder.code.source else [])])
         next = "if you trust whoever made it:  --trust-code"
         raise UserError("the model needs code to be opened", {"needs": needs or "lambdas"}, next)
+    code.run()
+    for file in (model_artifact.KERAS_MODEL, model_artifact.KEPT_HEAD):
+        if (path / file).is_file():
+            archives.check(path / file)
+            operations.in_archive(path / file, code)
+            trust.check(archives.configuration(path / file), known(), trust.registered("Keras 3"), code)
     whole = folder.keras_model(code)
     is_classifier = folder.description["role"] == "classifier"
     backbone = whole.get_layer(BACKBONE) if is_classifier else whole

@@ -10,7 +10,7 @@ import numpy as np
 
 from graftwork.artifacts.model import take_weights
 from graftwork.config import ScaleOffset
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 _WEIGHTS = ("model.weights.h5", "model.weights.json", "task.weights.h5")
 
@@ -147,7 +147,7 @@ def _configuration(path: Path) -> dict[str, Any]:
 
 
 def _cannot_be_opened(hub: Any, preset: str | Path, error: Exception) -> UserError:
-    facts = {"preset": str(preset), "reason": " ".join(str(error).split())[:300]}
+    facts = {"preset": str(preset), "reason": in_one_line(error)}
     if Path(preset).exists():
         return UserError("KerasHub cannot open the preset", facts, "copy or save the folder again")
     if "://" in str(preset) or preset in hub.models.Backbone.presets:

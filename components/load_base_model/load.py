@@ -12,12 +12,12 @@ import keras
 from graftwork import imaging, progress, storage
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts.code import NO_CODE, Code
-from graftwork.components.load_base_model import architectures
 from graftwork.components.load_base_model.applications import open_application
 from graftwork.components.load_base_model.backbone import backbone
 from graftwork.components.load_base_model.cut import cut, require_image_input
 from graftwork.components.load_base_model.open import open_file, open_preset
 from graftwork.components.load_base_model.opened import AUTO, EXPECTED, OpenedModel, Request
+from graftwork.components.load_base_model.preprocessing import find_preprocessing
 from graftwork.components.load_base_model.rebuild import at_input_size
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
@@ -64,7 +64,7 @@ def load_base_model(
     """
     request = Request(uri, input_size, feature_layer, architecture, code)
     opened = open_base(request)
-    chosen, how = architectures.find_preprocessing(opened, preprocessing)
+    chosen, how = find_preprocessing(opened, preprocessing)
     base = base_of(opened, request)
     height, width = base.model.input_shape[1:3]
     named = chosen if isinstance(chosen, str) else chosen.model_dump()

@@ -1,6 +1,7 @@
 """Names of layers and models that TensorFlow can export; Keras allows more."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -9,6 +10,14 @@ from graftwork.artifacts.model import take_weights
 
 _REFUSED = re.compile(r"[^A-Za-z0-9_.>-]")
 _REFUSED_FIRST = re.compile(r"^[^A-Za-z0-9.]")
+_INNER = {
+    "layer": "layer",
+    "forward_layer": "layer",
+    "backward_layer": "backward_layer",
+    "cell": "cell",
+    "cells": "cells",
+}
+"""Where layers keep others, and how their configuration calls them."""
 
 
 class Names:
@@ -61,6 +70,8 @@ def _copy(model: keras.Model, names: Names) -> keras.Model:
                 copies[id(layer)] = _copy(layer, names)
             elif isinstance(layer, keras.Layer):
                 config = {**layer.get_config(), "name": names.exportable(layer.name)}
+                for key, inner in _inside(layer):
+                    config[key] = keras.saving.serialize_keras_object(keras.tree.map_structure(copy, inner))
                 copies[id(layer)] = type(layer).from_config(config)
             else:
                 copies[id(layer)] = layer  # an operation holds nothing
@@ -74,3 +85,11 @@ def _copy(model: keras.Model, names: Names) -> keras.Model:
         copied.name = name
     take_weights(copied, model.get_weights())
     return copied
+
+
+def _inside(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
+    """Yield the layers, models and cells that a layer is made of, one or a list, with the keys in its configuration."""
+    config = layer.get_config()
+    for attribute, key in _INNER.items():
+        if key in config and hasattr(layer, attribute):
+            yield key, getattr(layer, attribute)

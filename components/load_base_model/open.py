@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,12 +12,16 @@ from typing import Any
 
 import h5py
 import keras
+import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.components.load_base_model import (
     archives,
     channels,
+    hdf5,
     hub,
+    operations,
     saved_model,
     strangers,
     trust,
@@ -27,10 +32,22 @@ from graftwork.components.load_base_model.keras1.open import is_keras1, translat
 from graftwork.components.load_base_model.keras2.open import known, open_keras2
 from graftwork.components.load_base_model.names import exportable
 from graftwork.components.load_base_model.opened import EXPECTED, Conversion, OpenedModel, Request
-from graftwork.components.load_base_model.proof import prove
-from graftwork.errors import UserError
+from graftwork.components.load_base_model.proof import prove, require_numbers
+from graftwork.errors import UserError, in_one_line
 
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_DAMAGE = (
+    OSError,
+    EOFError,
+    IndexError,
+    KeyError,
+    UnicodeDecodeError,
+    DecodeError,
+    json.JSONDecodeError,
+    zipfile.BadZipFile,
+    tf.errors.DataLossError,
+    tf.errors.OutOfRangeError,
+)
+"""What reading a file raises that is not whole."""
 
 
 def _nothing(path: Path) -> Iterator[Any]:
@@ -45,17 +62,20 @@ class Kind:
         name: For people.
         recognise: Whether a path is of this kind, from its content.
         open: Load it, given what saved it.
+        suffix: By which Keras tells the kind; "" where it does not.
         saved_by: What saved it, as in "Keras 2.15.0"; "" if that is not known.
+        check: Look through it for harm, before anything is made of it; return every length that a side of one of its
+            weights has, as far as that is known.
         configurations: What Keras saved of the model's structure.
-        operations: Names of the TensorFlow operations inside.
     """
 
     name: str
     recognise: Callable[[Path], bool]
     open: Callable[[Path, Request, str], OpenedModel]
+    suffix: str = ""
     saved_by: Callable[[Path], str] = lambda path: ""
+    check: Callable[[Path, Code], set[int]] = lambda path, code: set()
     configurations: Callable[[Path], Iterator[Any]] = _nothing
-    operations: Callable[[Path], set[str]] = lambda path: set()
 
 
 def open_file(path: Path, request: Request) -> OpenedModel:
@@ -70,7 +90,36 @@ def open_file(path: Path, request: Request) -> OpenedModel:
             proof that it still is the same model failed.
     """
     path = in_run(path)
-    kind = next((kind for kind in KINDS if kind.recognise(path)), None)
+    title = "unknown"
+    try:
+        kind = _kind(path, request)
+        title = kind.name
+        sides = kind.check(path, request.code)
+        saved_by = kind.saved_by(path)
+        title = ", ".join(filter(None, (kind.name, saved_by)))
+        request.code.run()
+        registered = trust.registered(saved_by)
+        for configuration in kind.configurations(path):
+            trust.check(configuration, known(), registered, request.code)
+            if kind.suffix:
+                trust.check_sizes(configuration, sides)
+        with tempfile.TemporaryDirectory(prefix="graftwork-") as folder:
+            opened = kind.open(_with_suffix(path, kind.suffix, Path(folder)), request, saved_by)
+        require_numbers(opened.model)
+    except UserError as error:
+        if "model" in error.facts:
+            raise
+        raise UserError(error.problem, {"model": f"{request.uri} ({title})", **error.facts}, error.next) from None
+    except Exception as error:  # Keras raises whatever the file leads to
+        raise _cannot_be_opened(request.uri, title, error) from error
+    code = opened.code or request.code
+    return dataclasses.replace(opened, uri=request.uri, kind=title, sha256=_sha256(path), code=code)
+
+
+def _kind(path: Path, request: Request) -> Kind:
+    kind = None
+    if path.is_file() or path.is_dir():  # else a pipe or device, which might never end
+        kind = next((kind for kind in KINDS if kind.recognise(path)), None)
     if kind is None:
         found, next_ = strangers.looks_like(path)
         facts = {"model": request.uri, "looks like": found, "expected": EXPECTED}
@@ -78,24 +127,26 @@ def open_file(path: Path, request: Request) -> OpenedModel:
     if request.architecture and kind.name != WEIGHTS:
         facts = {"model": f"{request.uri} ({kind.name})", "architecture": request.architecture}
         raise UserError("the base model has its architecture inside", facts, "leave architecture out")
-    title = kind.name
-    try:
-        saved_by = kind.saved_by(path)
-        title = ", ".join(filter(None, (kind.name, saved_by)))
-        request.code.run()
-        trust.check_operations(kind.operations(path), request.code)
-        classes = known() | trust.registered()
-        for configuration in kind.configurations(path):
-            trust.check(configuration, classes, request.code)
-        opened = kind.open(path, request, saved_by)
-    except UserError as error:
-        raise UserError(error.problem, {"model": f"{request.uri} ({title})", **error.facts}, error.next) from None
-    except Exception as error:  # Keras raises whatever the file leads to
-        reason = " ".join(str(error).split())
-        facts = {"model": f"{request.uri} ({title})", "Keras": keras.__version__, "reason": reason[:300]}
-        raise UserError("Keras cannot open the base model", facts, next=f"expected {EXPECTED}") from error
-    code = opened.code or request.code
-    return dataclasses.replace(opened, uri=request.uri, kind=title, sha256=_sha256(path), code=code)
+    return kind
+
+
+def _with_suffix(path: Path, suffix: str, folder: Path) -> Path:
+    """Return a path to the same file that ends as Keras wants it."""
+    if path.suffix == suffix or not suffix:
+        return path
+    link = folder / f"model{suffix}"
+    link.symlink_to(path.absolute())
+    return link
+
+
+def _cannot_be_opened(uri: str, title: str, error: Exception) -> UserError:
+    facts = {"model": f"{uri} ({title})", "Keras": keras.__version__, "reason": in_one_line(error)}
+    if isinstance(error, _DAMAGE):
+        kind = type(error).__name__
+        facts["reason"] = f"the file is not whole ({kind}: {in_one_line(error)})"
+        return UserError("the base model is damaged", facts, "copy or download it again")
+    next = ['open it where it was made and save it again:  model.save("name.keras")', f"expected {EXPECTED}"]
+    return UserError("Keras cannot open the base model", facts, next)
 
 
 def _open_either(path: Path, request: Request, saved_by: str) -> OpenedModel:
@@ -152,46 +203,31 @@ def _saved_model_configurations(path: Path) -> Iterator[Any]:
     return iter(()) if saved_model.is_subclassed(path) else saved_model.configurations(path)
 
 
-def _is_archive(path: Path) -> bool:
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return "config.json" in archive.namelist()
+def _check_archive(path: Path, code: Code) -> set[int]:
+    sides = archives.check(path)
+    operations.in_archive(path, code)
+    return sides
 
 
-def _archive_version(path: Path) -> str:
-    archives.check(path)
-    with zipfile.ZipFile(path) as archive:
-        return f"Keras {json.loads(archive.read('metadata.json')).get('keras_version', '')}".strip()
+def _check_hdf5(path: Path, code: Code) -> set[int]:
+    return hdf5.check(path, path.stat().st_size)
+
+
+def _check_saved_model(path: Path, code: Code) -> set[int]:
+    operations.check(path, code)
+    return set()
 
 
 def _archive_configurations(path: Path) -> Iterator[Any]:
-    with zipfile.ZipFile(path) as archive:
-        yield json.loads(archive.read("config.json"))
-
-
-def _archive_operations(path: Path) -> set[str]:
-    """Return the operations of SavedModels among the assets of layers."""
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    with zipfile.ZipFile(path) as archive:
-        inside = (archive.read(name) for name in archive.namelist() if name.endswith("saved_model.pb"))
-        return set().union(*(saved_model.operations_in(SavedModel.FromString(content)) for content in inside))
-
-
-def _is_hdf5(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(8) == _HDF5_SIGNATURE
+    yield archives.configuration(path)
 
 
 def _is_whole_hdf5(path: Path) -> bool:
-    return _is_hdf5(path) and (bool(_hdf5_attribute(path, "model_config")) or not weights.is_weights_file(path))
+    return hdf5.is_hdf5(path) and (bool(_hdf5_attribute(path, "model_config")) or not weights.is_weights_file(path))
 
 
 def _is_weights(path: Path) -> bool:
-    return _is_hdf5(path) and weights.is_weights_file(path)
+    return hdf5.is_hdf5(path) and weights.is_weights_file(path)
 
 
 def _hdf5_attribute(path: Path, name: str) -> str:
@@ -224,17 +260,25 @@ def _sha256(path: Path) -> str:
 
 WEIGHTS = "weights only"
 KINDS = (
-    Kind("graftwork model", is_grafted, open_grafted),
-    Kind("Keras archive", _is_archive, _open_either, _archive_version, _archive_configurations, _archive_operations),
-    Kind("HDF5", _is_whole_hdf5, _open_either, _hdf5_version, _hdf5_configurations),
-    Kind(WEIGHTS, _is_weights, _open_weights),
+    Kind("graftwork model", is_grafted, open_grafted, check=_check_saved_model),
+    Kind(
+        "Keras archive",
+        archives.is_archive,
+        _open_either,
+        ".keras",
+        archives.version,
+        _check_archive,
+        _archive_configurations,
+    ),
+    Kind("HDF5", _is_whole_hdf5, _open_either, ".h5", _hdf5_version, _check_hdf5, _hdf5_configurations),
+    Kind(WEIGHTS, _is_weights, _open_weights, check=_check_hdf5),
     Kind(
         "SavedModel",
         saved_model.is_saved_model,
         _open_saved_model,
-        saved_model.tensorflow_version,
-        _saved_model_configurations,
-        saved_model.operations,
+        saved_by=saved_model.tensorflow_version,
+        check=_check_saved_model,
+        configurations=_saved_model_configurations,
     ),
     Kind("KerasHub preset", hub.is_preset_folder, _open_preset),
 )

@@ -9,6 +9,7 @@ import keras
 
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.model import leaf_layers
+from graftwork.components.load_base_model.proof import TOLERANCE
 from graftwork.config import ScaleOffset
 
 AUTO, PENULTIMATE = "auto", "penultimate"
@@ -45,11 +46,13 @@ class Conversion:
         changes: What is different in the new model, in words.
         difference: Largest absolute difference between the outputs of both, over the largest output.
         how: What was done.
+        tolerance: The difference that was allowed.
     """
 
     changes: tuple[str, ...]
     difference: float
     how: str = "rebuilt in Keras 3"
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,11 @@ class OpenedModel:
         if self.conversion is not None:
             changes = "".join(f", {change}" for change in self.conversion.changes)
             apart = f"{self.conversion.difference:.1g} of its output" if self.conversion.difference else "nothing"
-            lines.append(f"{self.conversion.how}{changes}; proven on random input: {apart} apart from the original")
+            coarse = self.conversion.tolerance > TOLERANCE
+            allowed = f", where {self.conversion.tolerance:.1g} is allowed" if coarse else ""
+            lines.append(
+                f"{self.conversion.how}{changes}; proven on random input: {apart} apart from the original{allowed}"
+            )
         if self.renamed:
             first = ", ".join(f"{old!r} to {new}" for new, old in list(self.renamed.items())[:3])
             lines.append(f"{len(self.renamed)} names that TensorFlow cannot export are changed: {first}")

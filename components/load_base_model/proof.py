@@ -1,4 +1,4 @@
-"""The proof that a converted model is the one that was saved."""
+"""The proof that a converted model is the one that was saved, and that what was saved is a model at all."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,15 +7,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from graftwork.artifacts.model import leaf_layers
 from graftwork.errors import UserError
 
 TOLERANCE = 1e-5
 """Largest difference of an output, over the largest output: float32 arithmetic in another order stays below it."""
 _FREE = 224
 """Pixels to a side where a model takes any size."""
+_NAMED = 5
+"""Layers that an error names."""
 
 
-def prove(original: Callable[[Any], Any], converted: keras.Model) -> float:
+def prove(original: Callable[[Any], Any], converted: keras.Model, tolerance: float = TOLERANCE) -> float:
     """Compare two models on one random batch, in inference mode.
 
     Half of the batch are pixels in [0, 255], half normal numbers: between them they reach what the layers do with large
@@ -24,12 +27,14 @@ def prove(original: Callable[[Any], Any], converted: keras.Model) -> float:
     Args:
         original: From the inputs of `converted`, as it takes them, to its outputs, in the same order.
         converted: The model to be used.
+        tolerance: Larger than TOLERANCE for an original of less precision than float32. What overflows in it says
+            nothing then: only images whose output it gives in finite numbers are compared.
 
     Returns:
         The largest absolute difference of an output over its largest absolute value, the worst of all outputs.
 
     Raises:
-        UserError: It is not below TOLERANCE.
+        UserError: It is not below the tolerance.
     """
     batch = [_random(tensor) for tensor in converted.inputs]
     given = batch if len(batch) > 1 else batch[0]
@@ -37,11 +42,26 @@ def prove(original: Callable[[Any], Any], converted: keras.Model) -> float:
     for was, now in zip(
         tf.nest.flatten(original(given)), tf.nest.flatten(converted(given, training=False)), strict=True
     ):
-        worst = max(worst, _difference(np.asarray(was, np.float64), np.asarray(now, np.float64)))
-    if not worst < TOLERANCE:
-        facts = {"difference": f"{worst:.2g} of the largest output", "allowed": f"{TOLERANCE:g}"}
+        outputs = np.asarray(was, np.float64), np.asarray(now, np.float64)
+        worst = max(worst, _difference(*outputs, overflows=tolerance > TOLERANCE))
+    if not worst < tolerance:
+        facts = {"difference": f"{worst:.2g} of the largest output", "allowed": f"{tolerance:.2g}"}
         raise UserError("the converted base model does not answer as the saved one does", facts)
     return worst
+
+
+def require_numbers(model: keras.Model) -> None:
+    """Raise a UserError if weights of a model are infinite or no numbers, as a training that diverged leaves them."""
+    broken = [layer.name for layer in leaf_layers(model) if not all(map(_is_finite, layer.weights))]
+    if broken:
+        more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+        facts = {"layers": ", ".join(broken[:_NAMED]) + more}
+        next = "give a model that was saved before its training diverged"
+        raise UserError("the base model's weights are not numbers", facts, next)
+
+
+def _is_finite(weight: Any) -> bool:
+    return bool(np.isfinite(np.asarray(weight)).all())
 
 
 def _random(tensor: keras.KerasTensor) -> np.ndarray:
@@ -52,11 +72,14 @@ def _random(tensor: keras.KerasTensor) -> np.ndarray:
     return np.concatenate([random.uniform(0, 255, shape), random.normal(size=shape)]).astype(tensor.dtype)
 
 
-def _difference(was: np.ndarray, now: np.ndarray) -> float:
-    if was.shape != now.shape or not np.array_equal(np.isfinite(was), np.isfinite(now)):
+def _difference(was: np.ndarray, now: np.ndarray, overflows: bool) -> float:
+    if was.shape != now.shape:
         return float("inf")
+    if overflows:
+        whole = np.isfinite(was).all(axis=tuple(range(1, was.ndim)))
+        was, now = was[whole], now[whole]
     finite = np.isfinite(was)
-    if not finite.any():
-        return float("inf")  # says nothing
+    if not finite.any() or not np.array_equal(finite, np.isfinite(now)):
+        return float("inf")  # without any finite number it says nothing
     scale = float(np.abs(was[finite]).max()) or 1.0
     return float(np.abs(was[finite] - now[finite]).max()) / scale

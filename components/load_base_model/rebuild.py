@@ -3,10 +3,11 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from graftwork.artifacts.model import take_weights
 from graftwork.components.load_base_model.opened import OpenedModel
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 
 def at_input_size(base: keras.Model, size: int, opened: OpenedModel) -> keras.Model:
@@ -25,19 +26,20 @@ def at_input_size(base: keras.Model, size: int, opened: OpenedModel) -> keras.Mo
     try:
         rebuilt = type(base).from_config(config)
         take_weights(rebuilt, base.get_weights())
+        # Some layers, as LSTM, find out when they are called.
+        rebuilt(keras.tree.map_structure(_one_black_image, rebuilt.input), training=False)
     except Exception as error:  # whatever layer finds the new size unfit
         saved_at = " x ".join(str(side) for side in base.input_shape[1:3])
-        reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"the base model cannot be rebuilt at {size} x {size} pixels",
-            {
-                "model": opened.summary,
-                "saved at": saved_at,
-                "why": reason,
-            },
+            {"model": opened.summary, "saved at": saved_at, "why": in_one_line(error)},
             next="leave input_size out, or cut the model before the layers that need its size (feature_layer)",
         ) from error
     return rebuilt
+
+
+def _one_black_image(tensor: keras.KerasTensor) -> np.ndarray:
+    return np.zeros((1, *tensor.shape[1:]), tensor.dtype)
 
 
 def _set_input_shape(config: dict[str, Any], shape: tuple[int | None, ...]) -> None:

@@ -12,18 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from graftwork.artifacts.saved_function import SavedFunction
+from graftwork.artifacts.saved_function import SavedFunction, load
 from graftwork.components.load_base_model.opened import AUTO, Conversion, OpenedModel, Request
-from graftwork.components.load_base_model.proof import prove
+from graftwork.components.load_base_model.proof import TOLERANCE, prove
 from graftwork.errors import UserError
 
 KERAS_METADATA = "keras_metadata.pb"
-_KERAS_NODES = {"_tf_keras_layer", "_tf_keras_model", "_tf_keras_sequential", "_tf_keras_network"}
+_METRIC = "_tf_keras_metric"
 _FEATURES = ("default", "feature_vector", "features", "embedding")
 """Names of the output to take where there are several; the first is TF-Hub's."""
 _CALL = "__call__"
+_SAME = (_CALL, "serve")
+"""Names under which models usually have the function of their signature once more."""
+_VARIABLES = ("VarHandleOp", "VariableV2")
+_PIXELS = (tf.float32, tf.float16, tf.bfloat16, tf.float64, tf.uint8)
+"""Types of images: the function is given float32 and casts."""
 
 
 def is_saved_model(path: Path) -> bool:
@@ -49,22 +55,13 @@ def tensorflow_version(path: Path) -> str:
 
 
 def configurations(path: Path) -> Iterator[Any]:
-    """Yield what Keras 2 saved of each layer and model in a SavedModel; nothing if it has no layers of Keras."""
-    return (config for node, config in _nodes(path) if node.identifier in _KERAS_NODES)
+    """Yield what Keras 2 saved of each layer and model in a SavedModel; nothing if it has no layers of Keras.
 
-
-def operations(path: Path) -> set[str]:
-    """Return the names of all TensorFlow operations in a SavedModel."""
-    return operations_in(_read(path))
-
-
-def operations_in(saved: Any) -> set[str]:
-    """Return the names of all TensorFlow operations in the message of a SavedModel."""
-    names = set()
-    for graph in saved.meta_graphs:
-        names |= {node.op for node in graph.graph_def.node}
-        names |= {node.op for function in graph.graph_def.library.function for node in function.node_def}
-    return names
+    Of metrics only the configuration, because their classes are no layers.
+    """
+    for node, config in _nodes(path):
+        if "class_name" in config:  # whatever kind of layer it is said to be, Keras makes it from that
+            yield config.get("config") if node.identifier == _METRIC else config
 
 
 def open_function(path: Path, request: Request, frozen: str = "") -> OpenedModel:
@@ -72,25 +69,33 @@ def open_function(path: Path, request: Request, frozen: str = "") -> OpenedModel
 
     Args:
         path: The folder. Whoever calls this has looked at its operations.
-        request: `input_size` for a function that takes images of any size; `feature_layer` for the name of an output.
+        request: `input_size` for a function that takes images of any size; `feature_layer` for the name of an output,
+            or of a signature and its output, as in "serving_default/features".
         frozen: Why it shall not be trained, "" to find out whether it can be.
 
     Raises:
-        UserError: It has no function from one image, or several outputs none of which is named in the request.
+        UserError: It has no function from one image, several outputs none of which is named in the request, or a
+            function that answers differently each time or cannot be saved in another model.
     """
-    loaded = tf.saved_model.load(str(path))
-    endpoint = _endpoint(loaded)
+    loaded = load(path)
+    endpoints = _endpoints(loaded)
+    named, _, wanted = request.feature_layer.rpartition("/")
+    chosen = next((endpoint for endpoint in endpoints if endpoint.name == named), None)
+    endpoint = chosen or endpoints[0]
     size = _size(endpoint, request)
-    call, output = _one_output(endpoint, size, request.feature_layer)
+    call, output = _one_output(endpoint, size, wanted if chosen else request.feature_layer)
+    _require_one_answer(endpoint, call, size)
     frozen = frozen or _why_frozen(call, size)
-    layer = SavedFunction.from_function(call, size, frozen, name="saved_function")
+    layer = _layer(endpoint, call, size, frozen, loaded)
     pixels = keras.Input(size, name="pixels")
     model = keras.Model(pixels, layer(pixels), name="base")
     how = f"its function {endpoint.name}{f', output {output},' if output else ''} used as one layer"
+    others = [other.name for other in endpoints if other.name not in (endpoint.name, *_SAME)]
+    if others and not chosen:
+        how += f" (and not {', '.join(others)}; feature_layer={others[0]}/OUTPUT would take that)"
     difference = prove(lambda batch: call(tf.constant(batch)), model)
-    return OpenedModel(
-        model, conversion=Conversion((), difference, how), frozen=frozen, feature_layer=output or layer.name
-    )
+    feature_layer = request.feature_layer if chosen else output or layer.name
+    return OpenedModel(model, conversion=Conversion((), difference, how), frozen=frozen, feature_layer=feature_layer)
 
 
 @dataclass(frozen=True)
@@ -108,25 +113,29 @@ class Endpoint:
     image: tf.TensorSpec
 
 
-def _endpoint(loaded: Any) -> Endpoint:
+def _endpoints(loaded: Any) -> list[Endpoint]:
+    """Return the functions that take one batch of images, those first that take batches of any size."""
     inputs: dict[str, list[Any]] = {}
+    found = []
     for name, signature in _signatures(loaded):
         keywords = signature.structured_input_signature[1]
         inputs[name] = list(keywords.values())
         if len(keywords) == 1 and _is_image(*inputs[name]):
-            return Endpoint(name, _by_keyword(signature, *keywords), inputs[name][0])
+            found.append(Endpoint(name, _by_keyword(signature, *keywords), inputs[name][0]))
     for concrete in getattr(getattr(loaded, _CALL, None), "concrete_functions", []):
         args, kwargs = concrete.structured_input_signature
         inputs.setdefault(_CALL, [*args, *kwargs.values()])
         if args and _is_image(args[0]) and _is_inference(args, kwargs):
             rest = [False if _is_switch(arg) else arg for arg in args[1:]]
-            return Endpoint(_CALL, functools.partial(_called, loaded, rest, dict(kwargs)), args[0])
-    facts = {name: ", ".join(map(_in_words, taken)) or "takes nothing" for name, taken in inputs.items()}
-    raise UserError(
-        "the SavedModel has no function that takes one batch of images",
-        {**(facts or {"functions": "none"}), "expected": "float32 (n, height, width, 3)"},
-        "give the model that takes pixels, not files or features",
-    )
+            found.append(Endpoint(_CALL, functools.partial(_called, loaded, rest, dict(kwargs)), args[0]))
+    if not found:
+        facts = {name: ", ".join(map(_in_words, taken)) or "takes nothing" for name, taken in inputs.items()}
+        raise UserError(
+            "the SavedModel has no function that takes one batch of images",
+            {**(facts or {"functions": "none"}), "expected": "float32 (n, height, width, 3)"},
+            "give the model that takes pixels, not files or features",
+        )
+    return sorted(found, key=lambda endpoint: endpoint.image.shape[0] is not None)
 
 
 def _signatures(loaded: Any) -> list[tuple[str, Any]]:
@@ -155,15 +164,14 @@ def _is_switch(arg: Any) -> bool:
 
 
 def _is_image(spec: Any) -> bool:
-    if not isinstance(spec, tf.TensorSpec) or spec.dtype not in (tf.float32, tf.uint8) or spec.shape.rank != 4:
+    if not isinstance(spec, tf.TensorSpec) or spec.dtype not in _PIXELS or spec.shape.rank != 4:
         return False
     return spec.shape[-1] in (1, 3, None)
 
 
 def _in_words(spec: Any) -> str:
-    return (
-        f"{spec.dtype.name} {tuple(spec.shape)}" if isinstance(spec, tf.TensorSpec) and spec.shape.rank else str(spec)
-    )
+    tensor = isinstance(spec, (tf.TensorSpec, tf.Tensor)) and spec.shape.rank
+    return f"{spec.dtype.name} {tuple(spec.shape)}" if tensor else str(spec)
 
 
 def _size(endpoint: Endpoint, request: Request) -> tuple[int, int, int]:
@@ -192,26 +200,68 @@ def _one_output(endpoint: Endpoint, size: Sequence[int], wanted: str) -> tuple[C
         return endpoint.function(tf.cast(pixels, dtype))
 
     traced = tf.function(answer).get_concrete_function(tf.TensorSpec([None, *size], tf.float32)).structured_outputs
-    if isinstance(traced, (tf.TensorSpec, tf.Tensor)):
-        return answer, ""
-    outputs = dict(traced) if isinstance(traced, Mapping) else dict(enumerate(traced))
-    usable = {str(key): key for key, spec in outputs.items() if spec.dtype.is_floating and spec.shape.rank in (2, 3, 4)}
+    if _is_features(traced):
+        return (lambda pixels: tf.cast(answer(pixels), tf.float32)), ""
+    outputs = _by_name(traced)
+    usable = {str(key): key for key, spec in outputs.items() if _is_features(spec)}
     names = [wanted] if wanted != AUTO else [*usable] if len(usable) == 1 else [n for n in _FEATURES if n in usable]
     if not names or names[0] not in usable:
         facts = {"function": endpoint.name}
-        facts |= {f"output {key}": f"{spec.dtype.name} {tuple(spec.shape)}" for key, spec in sorted(outputs.items())}
+        facts |= {f"output {key}": _in_words(spec) for key, spec in sorted(outputs.items())}
         problem = "the SavedModel has several outputs" if wanted == AUTO else f"the SavedModel has no output {wanted!r}"
         if not usable:
             problem = "the SavedModel has no output that could be features"
         raise UserError(problem, facts, f"pass one of them: --set feature_layer={min(usable, default='NAME')}")
     key = usable[names[0]]
-    return (lambda pixels: answer(pixels)[key]), names[0]
+    return (lambda pixels: tf.cast(answer(pixels)[key], tf.float32)), names[0]
+
+
+def _by_name(outputs: Any) -> dict[Any, Any]:
+    if isinstance(outputs, (tf.TensorSpec, tf.Tensor)):
+        return {"": outputs}
+    return dict(outputs) if isinstance(outputs, Mapping) else dict(enumerate(outputs))
+
+
+def _is_features(spec: Any) -> bool:
+    tensor = isinstance(spec, (tf.TensorSpec, tf.Tensor))
+    return tensor and spec.dtype.is_floating and spec.shape.rank in (2, 3, 4)
+
+
+def _require_one_answer(endpoint: Endpoint, call: Callable[[tf.Tensor], tf.Tensor], size: Sequence[int]) -> None:
+    """Raise a UserError if the same images get another answer the second time."""
+    first, second = (call(_pixels(size)).numpy() for _ in range(2))
+    largest = np.abs(first).max(initial=0.0, where=np.isfinite(first))
+    if not np.allclose(first, second, rtol=0, atol=TOLERANCE * (largest or 1.0), equal_nan=True):
+        facts = {"function": endpoint.name, "asked": "twice, with the same images"}
+        next = [
+            'if it is a model of Keras with random layers, save it whole:  model.save("name.keras")',
+            "or export a function that takes no random numbers and changes nothing in itself",
+        ]
+        raise UserError("the SavedModel's function answers differently each time", facts, next)
+
+
+def _layer(
+    endpoint: Endpoint,
+    call: Callable[[tf.Tensor], tf.Tensor],
+    size: Sequence[int],
+    frozen: str,
+    loaded: Any,
+) -> SavedFunction:
+    try:
+        return SavedFunction.from_function(call, size, frozen, "saved_function", loaded)
+    except ValueError as error:
+        facts = {"function": endpoint.name, "reason": error}
+        raise UserError("the SavedModel's function cannot be saved in another model", facts) from None
+
+
+def _pixels(size: Sequence[int]) -> tf.Tensor:
+    return tf.random.stateless_uniform((2, *size), seed=(0, 0), maxval=255.0)
 
 
 def _why_frozen(call: Callable[[tf.Tensor], tf.Tensor], size: Sequence[int]) -> str:
     """Return why a function cannot be trained, "" if it can: by trying to differentiate it."""
     with tf.GradientTape() as tape:
-        output = call(tf.random.stateless_uniform((2, *size), seed=(0, 0), maxval=255.0))
+        output = call(_pixels(size))
     variables = tape.watched_variables()
     if not variables:
         return "none of the SavedModel's variables can be trained"
@@ -254,7 +304,12 @@ def _require_variables(path: Path) -> None:
 
 
 def _has_variables(path: Path) -> bool:
-    return any(name in ("VarHandleOp", "VariableV2", "RestoreV2") for name in operations(path))
+    graphs = [graph.graph_def for graph in _read(path).meta_graphs]
+    functions = [function for graph in graphs for function in graph.library.function]
+    nodes = [node for graph in graphs for node in graph.node]
+    return any(
+        node.op in _VARIABLES for node in [*nodes, *(node for function in functions for node in function.node_def)]
+    )
 
 
 def _not_whole(missing: str) -> UserError:

@@ -6,6 +6,14 @@ from pathlib import Path
 
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _ASK_FOR_KERAS = "give the Keras model it was made from"
+_SIGNATURES = (
+    (_LEGACY_TORCH, "a PyTorch checkpoint", _ASK_FOR_KERAS),
+    (b"\x1f\x8b", "a packed archive", "unpack it, and give what is inside"),
+    (b"\x93NUMPY", "a NumPy array", _ASK_FOR_KERAS),
+    (b"\xff\xd8\xff", "a JPEG image", "give the model; images are  --data"),
+    (b"\x89PNG", "a PNG image", "give the model; images are  --data"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch it:  git lfs pull"),
+)
 
 
 def looks_like(path: Path) -> tuple[str, str]:
@@ -17,6 +25,8 @@ def looks_like(path: Path) -> tuple[str, str]:
 
 
 def _file(path: Path) -> tuple[str, str]:
+    if not path.is_file():
+        return "neither a file nor a folder", "give a file or a folder"
     with path.open("rb") as file:
         head = file.read(512)
     suffix = path.suffix.lower()
@@ -24,24 +34,29 @@ def _file(path: Path) -> tuple[str, str]:
         return "an empty file", "copy or download it again"
     if head.startswith(b"PK"):
         return _archive(path)
-    if head.startswith(_LEGACY_TORCH) or suffix in (".pt", ".pth"):
+    for signature, found, advice in _SIGNATURES:
+        if head.startswith(signature):
+            return found, advice
+    if suffix in (".pt", ".pth"):
         return "a PyTorch checkpoint", _ASK_FOR_KERAS
     if head[4:8] == b"TFL3":
         return "a TensorFlow Lite model", f"it cannot be trained; {_ASK_FOR_KERAS}"
-    if suffix == ".onnx":
+    if suffix == ".onnx" or (head[:1] == b"\x08" and b"onnx" in head.lower()):
         return "an ONNX model", _ASK_FOR_KERAS
     if suffix == ".safetensors" or head[8:10] == b'{"':
         return "a safetensors file, weights only", "save the whole Keras model: model.save(...)"
-    if head.startswith(b"\x80") and suffix in (".pkl", ".pickle", ".joblib", ""):
+    if head[:1] == b"\x80" or (head[:1] in b"(c]}" and suffix in (".pkl", ".pickle")):
         return "a Python pickle, which is never opened", 'save the Keras model as one: model.save("name.keras")'
-    if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
+    if head[257:262] == b"ustar":
         return "a packed archive", "unpack it, and give what is inside"
     if suffix == ".pb":
         return "a part of a SavedModel, or a frozen graph", "give the SavedModel's folder"
     if suffix == ".index" or ".data-" in path.name or path.name == "checkpoint":
         return "a TensorFlow checkpoint, weights only", "save the whole model: model.save(...)"
-    if head.lstrip().startswith(b"{"):
+    if head.lstrip()[:1] in (b"{", b"["):
         return "JSON, an architecture without weights", "save the whole model: model.save(...)"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page", "the download led to a page; download the file itself"
     if suffix in (".keras", ".h5", ".hdf5"):
         return f"a damaged {suffix} file", "copy or download it again"
     return "an unknown kind of file", "give a model that Keras saved"

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from graftwork import storage
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 FILE = "custom_objects.py"
 REGISTERED = "@keras.saving.register_keras_serializable() on each class"
@@ -114,6 +114,6 @@ def _furnish_lambdas() -> None:
 
 
 def _fails(what: str, error: Exception) -> UserError:
-    facts = {what: f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+    facts = {what: f"{type(error).__name__}: {in_one_line(error)}"}
     next = f"it has to be installed where the steps run, or be a .py file, and have {REGISTERED}"
     return UserError("the custom objects cannot be imported", facts, next)

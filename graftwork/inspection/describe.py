@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from graftwork.components.fine_tune.layers import trainable_layers
-from graftwork.components.load_base_model.architectures import find_preprocessing
 from graftwork.components.load_base_model.blocks import Block, blocks
 from graftwork.components.load_base_model.load import base_of, open_base
 from graftwork.components.load_base_model.opened import OpenedModel, Request
+from graftwork.components.load_base_model.preprocessing import find_preprocessing
 from graftwork.components.load_base_model.structure import recognise
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from graftwork.components.load_base_model.keras2.functions import FUNCTIONS, OPERATIONS
-from graftwork.components.load_base_model.keras2.translate import has, translate
+from graftwork.components.load_base_model.keras2.precision import without_half_precision
+from graftwork.components.load_base_model.keras2.translate import has, inner_layers, translate
 from graftwork.components.load_base_model.names import Names
 from graftwork.errors import UserError
 
@@ -16,23 +17,34 @@ from graftwork.errors import UserError
 def convert(model: Any, names: Names) -> keras.Model:
     """Rebuild a functional or sequential model of tf_keras with its weights.
 
-    Its graph is followed call by call, so that a layer or an inner model that is called twice stays one.
+    Its graph is followed call by call, so that a layer or an inner model that is called twice stays one, and that what
+    no output depends on is left out, as what computes a loss of `add_loss`.
 
     Args:
         model: Of tf_keras; has inputs and outputs.
         names: Gives layers and models the names they can be exported with.
 
     Returns:
-        A functional model with the same layers.
+        A functional model with the same layers, in float32 where they had less precision.
 
     Raises:
         UserError: It has layers or functions for which Keras 3 has none (all are named), or weights of other shapes.
     """
-    missing = {entry for entry in map(_lacks, _parts(model)) if entry}
+    missing = {entry for entry in map(_lacks, layers_of(model)) if entry}
     if missing:
         facts = {"missing": ", ".join(sorted(missing))}
         raise UserError("the base model uses what Keras 3 does not have", facts)
     return _Conversion(names).model(model)
+
+
+def layers_of(model: Any) -> Iterator[Any]:
+    """Yield every layer of tf_keras that the outputs of a model depend on, and those inside of them, but for models."""
+    for node in _calls(model):
+        for layer in _with_inner(node.layer):
+            if _is_model(layer):
+                yield from layers_of(layer)
+            else:
+                yield layer
 
 
 class _Conversion:
@@ -46,12 +58,11 @@ class _Conversion:
         tensors: dict[int, Any] = {}
         for tensor in old.inputs:
             name = self._names.exportable(tensor.name.partition(":")[0])
-            tensors[id(tensor)] = keras.Input(batch_shape=tuple(tensor.shape), dtype=tensor.dtype.name, name=name)
-        for depth in sorted(old._nodes_by_depth, reverse=True):
-            for node in old._nodes_by_depth[depth]:
-                if not node.is_input:
-                    outputs = self._call(node, tensors)
-                    tensors |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
+            dtype = without_half_precision(tensor.dtype.name)
+            tensors[id(tensor)] = keras.Input(batch_shape=tuple(tensor.shape), dtype=dtype, name=name)
+        for node in _calls(old):
+            outputs = self._call(node, tensors)
+            tensors |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs), strict=True)
         inputs, outputs = ([tensors[id(tensor)] for tensor in side] for side in (old.inputs, old.outputs))
         return keras.Model(
             *(side if len(side) > 1 else side[0] for side in (inputs, outputs)), name=self._names.exportable(old.name)
@@ -69,24 +80,39 @@ class _Conversion:
             return FUNCTIONS[function](*_with_constants(node.layer, args), **kwargs)
         layer = self._layer(node.layer)
         outputs = layer(*args, **{name: value for name, value in kwargs.items() if value is not None})
-        if not hasattr(node.layer, "_nodes_by_depth"):
+        if not any(map(_is_model, _with_inner(node.layer))):  # a model inside has taken its own
             _take_weights(layer, node.layer)
         return outputs
 
     def _layer(self, old: Any) -> Any:
         if id(old) not in self._converted:
-            inner = hasattr(old, "_nodes_by_depth")
-            self._converted[id(old)] = self.model(old) if inner else translate(old, self._names.exportable(old.name))
+            name = self._names.exportable(old.name)
+            self._converted[id(old)] = self.model(old) if _is_model(old) else translate(old, name, self._layer)
         return self._converted[id(old)]
 
 
-def _parts(model: Any) -> Iterator[Any]:
-    """Yield every layer of a model and of the models inside it, but for inputs."""
-    for layer in model.layers:
-        if hasattr(layer, "_nodes_by_depth"):
-            yield from _parts(layer)
-        elif type(layer).__name__ != "InputLayer":
-            yield layer
+def _calls(model: Any) -> list[Any]:
+    """Return the calls that the outputs of a model depend on, in the order of computation."""
+    needed = set(map(id, model.outputs))
+    calls = []
+    for depth in sorted(model._nodes_by_depth):
+        for node in model._nodes_by_depth[depth]:
+            if not node.is_input and needed & set(map(id, tf.nest.flatten(node.outputs))):
+                needed |= set(map(id, node.keras_inputs))
+                calls.append(node)
+    return calls[::-1]
+
+
+def _with_inner(layer: Any) -> Iterator[Any]:
+    """Yield a layer and those that it is made of; of a model, the model alone."""
+    yield layer
+    if not _is_model(layer) and _function_name(layer) is None:
+        for inner in tf.nest.flatten(inner_layers(layer)):
+            yield from _with_inner(inner)
+
+
+def _is_model(layer: Any) -> bool:
+    return hasattr(layer, "_nodes_by_depth")
 
 
 def _lacks(layer: Any) -> str | None:

@@ -1,14 +1,15 @@
 """Open a model of Keras 2 and make it one of Keras 3."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.components.load_base_model import channels
 from graftwork.components.load_base_model.keras1.open import is_keras1, open_keras1
-from graftwork.components.load_base_model.keras2.convert import convert
+from graftwork.components.load_base_model.keras2.convert import convert, layers_of
+from graftwork.components.load_base_model.keras2.precision import compute_in_float32
 from graftwork.components.load_base_model.names import Names
 from graftwork.components.load_base_model.opened import Conversion, OpenedModel
 from graftwork.components.load_base_model.proof import prove
@@ -16,15 +17,29 @@ from graftwork.errors import UserError
 
 _FUNCTIONS = {"TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"}
 """Layers that stand for a TensorFlow function."""
+_LOSSES = {"AddLoss", "AddMetric"}
+"""Layers for training alone: no output depends on them."""
 _MODELS = {"Functional", "Sequential", "Model"}
 
 
 def known() -> set[str]:
-    """Return the class names of the layers and models that Keras 2 has."""
+    """Return the class names of the layers, cells and models that Keras 2 has."""
     import tf_keras
 
-    here = {name for name in dir(tf_keras.layers) if name[0].isupper()}
-    return here | _FUNCTIONS | _MODELS
+    public = {name for name in dir(tf_keras.layers) if name[0].isupper()}
+    # A SavedModel names those too that no user makes, as ConvLSTMCell.
+    inner = {
+        kind.__name__
+        for kind in _subclasses(tf_keras.layers.Layer)
+        if kind.__module__.startswith("tf_keras.src.layers.")
+    }
+    return public | inner | _FUNCTIONS | _LOSSES | _MODELS
+
+
+def _subclasses(kind: Any) -> Iterator[Any]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
@@ -46,13 +61,15 @@ def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
             next = "save it as a functional model:  keras.Model(inputs, outputs).save(...)"
             raise UserError("the base model has no graph of layers", facts, next)
         names = Names()
-        converted, changes = convert(saved, names), _changes(saved)
+        precision, tolerance = compute_in_float32(saved)
+        converted, changes = convert(saved, names), (*_changes(saved), *precision)
         ask: Callable[[Any], Any] = lambda batch: saved(batch, training=False)  # noqa: E731
         if channels.is_channels_first(converted):
             converted, ask = channels.channels_last(converted), channels.run_channels_first(saved)
             changes = (*changes, channels.CHANGE)
-        difference = prove(ask, converted)
-    return OpenedModel(converted, conversion=Conversion(changes, difference), renamed=names.changed)
+        difference = prove(ask, converted, tolerance)
+    conversion = Conversion(changes, difference, tolerance=tolerance)
+    return OpenedModel(converted, conversion=conversion, renamed=names.changed)
 
 
 def _load(path: Path, code: Code) -> Any:
@@ -60,14 +77,20 @@ def _load(path: Path, code: Code) -> Any:
 
     if path.is_file() and is_keras1(path):
         return open_keras1(path)
-    return tf_keras.models.load_model(str(path), compile=False, safe_mode=not code.trusted)
+    # A class that was not registered when the model was saved is in the file by its name alone.
+    registered = {name.rpartition(">")[2]: kind for name, kind in tf_keras.saving.get_custom_objects().items()}
+    custom = {name: kind for name, kind in registered.items() if name not in known()}
+    return tf_keras.models.load_model(str(path), custom, compile=False, safe_mode=not code.trusted)
 
 
 def _changes(saved: Any) -> tuple[str, ...]:
     changes = []
     if type(saved).__name__ == "Sequential":
         changes.append("Sequential to functional")
-    functions = [layer.name for layer in saved.submodules if type(layer).__name__ in _FUNCTIONS]
+    functions = {id(layer) for layer in layers_of(saved) if type(layer).__name__ in _FUNCTIONS}
+    losses = [layer for layer in saved.submodules if type(layer).__name__ in _LOSSES]
     if functions:
         changes.append(f"{len(functions)} TensorFlow functions to operations of Keras")
+    if losses:
+        changes.append("what computes losses and metrics left out")
     return tuple(changes)

@@ -1,15 +1,25 @@
 """One layer of Keras 2 as a layer of Keras 3, without its weights."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from graftwork.artifacts.activations import hard_sigmoid_of_keras_2
+from graftwork.components.load_base_model.keras2.precision import without_half_precision
 
-_RENAMED = {"BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization"}
+_RENAMED = {
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "ThresholdedReLU": "ReLU",
+}
 _LEFT_OUT = ("_initializer", "batch_input_shape")
 """Ends of keys: weights come from the file, and inputs are made on their own."""
+
+_INNER = ("layer", "backward_layer", "cell", "cells")
+"""Where layers keep others."""
 
 
 def has(layer: Any) -> bool:
@@ -17,19 +27,24 @@ def has(layer: Any) -> bool:
     return _kind(layer) is not None
 
 
-def translate(layer: Any, name: str) -> keras.layers.Layer:
-    """Return the layer of Keras 3 that does what a layer of Keras 2 does.
+def inner_layers(layer: Any) -> dict[str, Any]:
+    """Return the layers, models and cells that a layer of Keras 2 is made of: an argument's name -> one, or a list."""
+    config = layer.get_config()
+    return {key: getattr(layer, key) for key in _INNER if config.get(key) is not None}
+
+
+def translate(layer: Any, name: str, inner: Callable[[Any], Any]) -> keras.layers.Layer:
+    """Return the layer of Keras 3 that does what a layer of Keras 2 does, in float32 where that had less precision.
 
     Args:
         layer: Of tf_keras, no model; `has` it.
         name: What the new layer is called.
+        inner: Gives what a layer inside this one has become.
     """
     kind = _kind(layer)
     config = {key: _translated(key, value) for key, value in layer.get_config().items() if not key.endswith(_LEFT_OUT)}
     config |= {"name": name, **_SPECIAL.get(kind.__name__, _nothing)(layer, config)}
-    if _is_wrapper(layer):
-        inner = translate(layer.layer, layer.layer.name)
-        return kind(inner, **_accepted(kind, {key: value for key, value in config.items() if key != "layer"}))
+    config |= {key: tf.nest.map_structure(inner, layers) for key, layers in inner_layers(layer).items()}
     return kind(**_accepted(kind, config))
 
 
@@ -55,8 +70,8 @@ def _accepted(kind: type, config: dict[str, Any]) -> dict[str, Any]:
 def _translated(key: str, value: Any) -> Any:
     if key.endswith("activation") and value == "hard_sigmoid":
         return hard_sigmoid_of_keras_2
-    if key == "dtype" and isinstance(value, dict):  # a policy
-        return value["config"]["name"]
+    if key == "dtype":
+        return without_half_precision(value["config"]["name"] if isinstance(value, dict) else value)
     if isinstance(value, dict) and "class_name" in value and key.endswith(("regularizer", "constraint")):
         module = keras.regularizers if key.endswith("regularizer") else keras.constraints
         return module.get({"class_name": value["class_name"], "config": value["config"]})
@@ -76,6 +91,10 @@ def _leaky_relu(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
     return {"negative_slope": float(config["alpha"])}
 
 
+def _relu(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    return {"threshold": float(config["theta"])} if "theta" in config else {}  # of ThresholdedReLU
+
+
 def _normalization(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
     # What it has learnt lies in weights that Keras 3 arranges in another way.
     mean, variance = (value.numpy().reshape(-1).tolist() for value in (layer.mean, layer.variance))
@@ -91,10 +110,5 @@ _SPECIAL = {
     "Lambda": _lambda,
     "LeakyReLU": _leaky_relu,
     "Normalization": _normalization,
+    "ReLU": _relu,
 }
-
-
-def _is_wrapper(layer: Any) -> bool:
-    import tf_keras
-
-    return isinstance(layer, tf_keras.layers.Wrapper)
