@@ -294,6 +294,15 @@ class TestSubclassOfFunctional:
             open_file(path, Request(str(path), code=code))
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_weights_that_are_no_numbers(tmp_path: Path, format: str) -> None:
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 3)), layers.Conv2D(2, 3, name="diverged")])
+    model.layers[0].bias.assign([0.0, np.nan])
+    model.save(tmp_path / f"model.{format}")
+    with pytest.raises(UserError, match=r"not numbers[\s\S]*diverged"):
+        opened(tmp_path / f"model.{format}")
+
+
 def test_an_lstm_on_rows_keeps_its_size(tmp_path: Path) -> None:
     pixels = tf_keras.Input((16, 16, 3))
     states = layers.LSTM(4)(layers.TimeDistributed(layers.Flatten())(pixels))

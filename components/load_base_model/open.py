@@ -94,10 +94,10 @@ def open_file(path: Path, request: Request) -> OpenedModel:
     try:
         kind = _kind(path, request)
         title = kind.name
+        request.code.run()
         sides = kind.check(path, request.code)
         saved_by = kind.saved_by(path)
         title = ", ".join(filter(None, (kind.name, saved_by)))
-        request.code.run()
         registered = trust.registered(saved_by)
         for configuration in kind.configurations(path):
             trust.check(configuration, known(), registered, request.code)

@@ -5,6 +5,7 @@ The function is traced again for one size of images and in inference mode, and w
 """
 
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -304,12 +305,11 @@ def _require_variables(path: Path) -> None:
 
 
 def _has_variables(path: Path) -> bool:
-    graphs = [graph.graph_def for graph in _read(path).meta_graphs]
-    functions = [function for graph in graphs for function in graph.library.function]
-    nodes = [node for graph in graphs for node in graph.node]
-    return any(
-        node.op in _VARIABLES for node in [*nodes, *(node for function in functions for node in function.node_def)]
-    )
+    for graph in (meta_graph.graph_def for meta_graph in _read(path).meta_graphs):
+        nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
+        if any(node.op in _VARIABLES for node in nodes):
+            return True
+    return False
 
 
 def _not_whole(missing: str) -> UserError:

@@ -188,7 +188,7 @@ def _follow(model: keras.Model, depths: dict[int, int], met: dict[int, _Place]) 
         depth = max((depths[id(tensor)] for tensor in node.inputs), default=0)
         if not node.inputs:
             continue
-        if isinstance(node.layer, keras.Model):
+        if isinstance(node.layer, keras.Model) and hasattr(node.layer, "inputs"):
             inner = node.layer
             depths |= {id(own): depths[id(given)] for own, given in zip(inner.inputs, node.inputs, strict=True)}
             _follow(inner, depths, met)

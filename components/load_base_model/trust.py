@@ -59,8 +59,8 @@ def check(config: Any, known: Collection[str], registered: Collection[str], code
     Raises:
         UserError: Lambda layers, other code, or classes that are not here; names all of them.
     """
-    lambdas = [f"{_name(item)} (Lambda)" for item in _objects(config) if "Lambda" in _names(item)]
-    found = [*lambdas, *sorted(set(_functions(config, registered)))]
+    lambdas = {f"{_name(item)} (Lambda)" for item in _objects(config) if "Lambda" in _names(item)}
+    found = [*sorted(lambdas), *sorted(set(_functions(config, registered)))]
     if found and not code.trusted:
         facts = {"code": ", ".join(found)}
         next = [

@@ -133,6 +133,7 @@ FUNCTIONS: dict[str, Function] = {
     "nn.l2_normalize": _l2_normalize,
     "linalg.l2_normalize": _l2_normalize,
     **{f"nn.{name}": _of_features(getattr(ops, name)) for name in ("elu", "relu", "relu6", "selu", "softplus")},
+    "nn.bias_add": lambda value, bias, data_format=None, name=None: ops.add(value, np.asarray(bias, value.dtype)),
     "nn.sigmoid": _unary(ops.sigmoid),
     "nn.tanh": _unary(ops.tanh),
     "nn.swish": lambda features, beta=1.0: ops.multiply(features, ops.sigmoid(ops.multiply(features, beta))),

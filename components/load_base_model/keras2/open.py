@@ -12,7 +12,7 @@ from graftwork.components.load_base_model.keras2.convert import convert, layers_
 from graftwork.components.load_base_model.keras2.precision import compute_in_float32
 from graftwork.components.load_base_model.names import Names
 from graftwork.components.load_base_model.opened import Conversion, OpenedModel
-from graftwork.components.load_base_model.proof import prove
+from graftwork.components.load_base_model.proof import prove, require_numbers
 from graftwork.errors import UserError
 
 _FUNCTIONS = {"TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"}
@@ -51,7 +51,8 @@ def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
         The model in Keras 3, proven to answer the same; what changed; the names that had to, as new name -> old name.
 
     Raises:
-        UserError: It has no graph of layers, uses what Keras 3 does not have, or the proof fails.
+        UserError: It has no graph of layers, uses what Keras 3 does not have, has weights that are no numbers, or the
+            proof fails.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -67,6 +68,7 @@ def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
         if channels.is_channels_first(converted):
             converted, ask = channels.channels_last(converted), channels.run_channels_first(saved)
             changes = (*changes, channels.CHANGE)
+        require_numbers(converted)  # else the proof fails, and does not say why
         difference = prove(ask, converted, tolerance)
     conversion = Conversion(changes, difference, tolerance=tolerance)
     return OpenedModel(converted, conversion=conversion, renamed=names.changed)
