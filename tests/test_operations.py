@@ -237,8 +237,8 @@ class TestTheSaver:
 
 def test_an_operation_that_is_not_here_is_named_even_where_code_is_trusted(tmp_path: Path) -> None:
     saved = message(export(tmp_path / "saved", lambda images: None))
-    saved.meta_graphs[0].graph_def.library.function[0].node_def.add(name="x", op="SentencepieceTokenizeOp")
-    with pytest.raises(UserError, match=r"not here[\s\S]*SentencepieceTokenizeOp[\s\S]*--custom-objects"):
+    saved.meta_graphs[0].graph_def.library.function[0].node_def.add(name="x", op="OpOfNobody")
+    with pytest.raises(UserError, match=r"not here[\s\S]*OpOfNobody[\s\S]*--custom-objects"):
         check_message(saved, Code(trusted=True))
 
 
