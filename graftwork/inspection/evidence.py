@@ -210,8 +210,8 @@ def _read(row: sources.Row) -> bytes | None:
 
 def _candidates(description: Description) -> dict[str, Preprocessing]:
     known = description.preprocessing
-    if known == "none" and "inside" in description.preprocessing_found:
-        return {"none": "none"}  # a second one on top of it is no candidate
+    if isinstance(known, str) and description.preprocessing_found.startswith("inside"):
+        return {known: known}  # another one on top of it is no candidate
     grey = description.opened.model.input_shape[-1] == 1
     names = [name for name in PREPROCESSING_NAMES if not (grey and name.startswith("imagenet"))]
     return {**{name: name for name in names}, **({} if known is None or known in names else {"given": known})}
