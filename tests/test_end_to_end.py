@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from test_custom_code import saved_elsewhere
-from test_saved_model import feature_vector
 
 from graftwork.artifacts import evaluation as evaluation_artifact
 
 from commands import graftwork
 from images_on_disk import write_photos
+from test_custom_code import saved_elsewhere
+from test_saved_model import feature_vector
 
 pytestmark = pytest.mark.slow
 

@@ -1,16 +1,19 @@
 """Opening saved models, finding where to cut them and how to preprocess for them."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 import pytest
+import tf_keras
 
 from graftwork.components.load_base_model.applications import application_names
 from graftwork.components.load_base_model.cut import cut
 from graftwork.components.load_base_model.load import load_base_model
-from graftwork.components.load_base_model.opened import OpenedModel
+from graftwork.components.load_base_model.open import open_file
+from graftwork.components.load_base_model.opened import OpenedModel, Request
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
 
@@ -289,3 +292,25 @@ class TestWhatCannotBeOpened:
         with pytest.raises(UserError, match=r"input is not an image[\s\S]*expected +one input of shape"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none")
         assert not (tmp_path / "base").exists()
+
+
+class TestHdf5OfKeras3:
+    """Keras does not open every HDF5 file that it writes."""
+
+    def test_operations_between_layers(self, tmp_path: Path) -> None:
+        pixels = keras.Input((16, 16, 3))
+        maps = layers.Conv2D(4, 3)(pixels / 127.5 - 1.0)
+        model = keras.Model(pixels, layers.Dense(2)(layers.GlobalAveragePooling2D()(maps + 3.0)))
+        model.save(tmp_path / "model.h5")
+        found = open_file(tmp_path / "model.h5", Request("model.h5")).model
+        image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype(np.float32)
+        np.testing.assert_allclose(found(image), model(image), atol=1e-6)
+
+    @pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras 3", "keras 2"])
+    def test_layers_that_keras_applications_has_for_itself(self, tmp_path: Path, library: Any) -> None:
+        model = library.applications.ConvNeXtTiny(input_shape=(32, 32, 3), include_top=False, weights=None)
+        model.save(tmp_path / "model.h5")
+        found = open_file(tmp_path / "model.h5", Request("model.h5")).model
+        image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+        expected = np.asarray(model(image, training=False))
+        np.testing.assert_allclose(found(image, training=False), expected, atol=1e-5 * np.abs(expected).max())

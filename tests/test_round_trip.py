@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_architectures import EXPECTED
 
 from graftwork.artifacts.model import take_weights
 from graftwork.components.load_base_model.applications import application_names
@@ -21,6 +20,8 @@ from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.load_base_model.open import open_file
 from graftwork.components.load_base_model.opened import OpenedModel, Request
 from graftwork.components.load_base_model.preprocessing import find_preprocessing
+
+from test_architectures import EXPECTED
 
 SMALLEST = (
     "VGG16",

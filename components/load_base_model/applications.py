@@ -4,9 +4,17 @@ import difflib
 from collections.abc import Mapping
 
 import keras
+from keras.src.applications import convnext, inception_resnet_v2
 
 from graftwork.components.load_base_model.opened import EXPECTED, OpenedModel
 from graftwork.errors import UserError, in_one_line
+
+LAYERS = {
+    "CustomScaleLayer": inception_resnet_v2.CustomScaleLayer,
+    "LayerScale": convnext.LayerScale,
+    "StochasticDepth": convnext.StochasticDepth,
+}
+"""What keras.applications has for itself: Keras finds them in .keras archives, and not in its older formats."""
 
 
 def open_application(name: str, input_size: int | None) -> OpenedModel:

@@ -1,9 +1,14 @@
 """Zip archives that come from anywhere."""
 
+import io
 import json
+import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from graftwork.components.load_base_model import hdf5
 from graftwork.errors import UserError
@@ -11,6 +16,8 @@ from graftwork.errors import UserError
 _LARGEST_RATIO = 200
 _ALWAYS_FINE = 16 * 2**20
 _LARGEST_TEXT = 64 * 2**20
+_HEADER = 30
+"""Bytes before a member's name in a zip archive (APPNOTE 4.3.7)."""
 
 
 def is_archive(path: Path) -> bool:
@@ -52,9 +59,62 @@ def check(path: Path) -> set[int]:
             _require_size(member)
         for member in archive.infolist():
             if member.filename.endswith((".h5", ".hdf5")):
-                with archive.open(member) as file:
-                    sides |= hdf5.check(file, member.file_size)  # type: ignore[arg-type]
+                with _opened(path, archive, member) as file:
+                    sides |= hdf5.check(file, member.file_size)
     return sides
+
+
+@contextmanager
+def _opened(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[Any]:
+    """Open a member for reading here and there, which zipfile does slowly: it begins anew at each step back."""
+    if member.compress_type == zipfile.ZIP_STORED:  # as Keras writes weights: read where they are
+        with path.open("rb") as file:
+            yield _Window(file, _start(file, member), member.file_size)
+    else:
+        with tempfile.TemporaryFile(prefix="graftwork-") as file, archive.open(member) as packed:
+            shutil.copyfileobj(packed, file)
+            yield file
+
+
+def _start(file: BinaryIO, member: zipfile.ZipInfo) -> int:
+    """Return where the bytes of a member begin: behind its header, a name and extras whose lengths that gives."""
+    file.seek(member.header_offset)
+    header = file.read(_HEADER)
+    return (
+        member.header_offset
+        + _HEADER
+        + int.from_bytes(header[26:28], "little")
+        + int.from_bytes(header[28:30], "little")
+    )
+
+
+class _Window(io.RawIOBase):
+    """The bytes of a file from one place on, as a file."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        super().__init__()
+        self._file, self._start, self._size, self._at = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._start + self._at)
+        wanted = max(0, min(len(buffer), self._size - self._at))
+        content = self._file.read(wanted)
+        memoryview(buffer)[: len(content)] = content
+        self._at += len(content)
+        return len(content)
 
 
 def _require_size(member: zipfile.ZipInfo) -> None:

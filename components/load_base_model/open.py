@@ -21,6 +21,7 @@ from graftwork.components.load_base_model import (
     channels,
     hdf5,
     hub,
+    keras3_hdf5,
     operations,
     saved_model,
     strangers,
@@ -153,7 +154,10 @@ def _open_either(path: Path, request: Request, saved_by: str) -> OpenedModel:
     if not saved_by.startswith("Keras 3"):
         return open_keras2(path, request.code)
     # Safe mode refuses Lambda layers, which would run code from the file. Keras wants the suffix to know the format.
-    model = keras.saving.load_model(path, compile=False, safe_mode=not request.code.trusted)
+    if hdf5.is_hdf5(path):
+        model = keras3_hdf5.load(path, request.code.trusted)
+    else:
+        model = keras.saving.load_model(path, compile=False, safe_mode=not request.code.trusted)
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         found = {"found": type(model).__name__}
         raise UserError("the base model has no graph of layers", found, "expected a Functional or Sequential model")
@@ -245,6 +249,8 @@ def _hdf5_configurations(path: Path) -> Iterator[Any]:
     if not text:
         raise UserError("the HDF5 file holds neither a model nor weights of Keras")
     config = json.loads(text)
+    if _hdf5_version(path).startswith("Keras 3"):
+        keras3_hdf5.complete(config)
     yield translated(config) if is_keras1(path) else config
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.components.load_base_model import channels
+from graftwork.components.load_base_model.applications import LAYERS
 from graftwork.components.load_base_model.keras1.open import is_keras1, open_keras1
 from graftwork.components.load_base_model.keras2.convert import convert, layers_of
 from graftwork.components.load_base_model.keras2.precision import compute_in_float32
@@ -33,7 +34,7 @@ def known() -> set[str]:
         for kind in _subclasses(tf_keras.layers.Layer)
         if kind.__module__.startswith("tf_keras.src.layers.")
     }
-    return public | inner | _FUNCTIONS | _LOSSES | _MODELS
+    return public | inner | _FUNCTIONS | _LOSSES | _MODELS | LAYERS.keys()
 
 
 def _subclasses(kind: Any) -> Iterator[Any]:
@@ -76,12 +77,15 @@ def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
 
 def _load(path: Path, code: Code) -> Any:
     import tf_keras
+    from tf_keras.src.applications import convnext, inception_resnet_v2
 
     if path.is_file() and is_keras1(path):
         return open_keras1(path)
+    modules = (convnext, inception_resnet_v2)
+    own = {name: kind for module in modules for name, kind in vars(module).items() if name in LAYERS}
     # A class that was not registered when the model was saved is in the file by its name alone.
     registered = {name.rpartition(">")[2]: kind for name, kind in tf_keras.saving.get_custom_objects().items()}
-    custom = {name: kind for name, kind in registered.items() if name not in known()}
+    custom = {name: kind for name, kind in registered.items() if name not in known()} | own
     return tf_keras.models.load_model(str(path), custom, compile=False, safe_mode=not code.trusted)
 
 

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from graftwork.artifacts.activations import hard_sigmoid_of_keras_2
+from graftwork.components.load_base_model.applications import LAYERS
 from graftwork.components.load_base_model.keras2.precision import without_half_precision
 
 _RENAMED = {
@@ -51,7 +52,7 @@ def translate(layer: Any, name: str, inner: Callable[[Any], Any]) -> keras.layer
 def _kind(layer: Any) -> Any:
     name = _RENAMED.get(type(layer).__name__, type(layer).__name__)
     registered = {key.rpartition(">")[2]: value for key, value in keras.saving.get_custom_objects().items()}
-    return getattr(keras.layers, name, None) or registered.get(name)
+    return getattr(keras.layers, name, None) or LAYERS.get(name) or registered.get(name)
 
 
 def _accepted(kind: type, config: dict[str, Any]) -> dict[str, Any]:
