@@ -91,7 +91,7 @@ def open_file(path: Path, request: Request) -> OpenedModel:
             proof that it still is the same model failed.
     """
     path = in_run(path)
-    title = "unknown"
+    title = f"a {path.suffix} file" if path.suffix else "an unknown kind"
     try:
         kind = _kind(path, request)
         title = kind.name
