@@ -168,7 +168,7 @@ class TestBadInput:
         photos = write_photos(tmp_path / "photos", count=30, size=40)
         values = keras.Input((7,))
         keras.Model(values, keras.layers.Dense(2)(values)).save(tmp_path / "table.keras")
-        assert "not an RGB image" in self.fails(tmp_path, photos, tmp_path / "table.keras")
+        assert "input is not an image" in self.fails(tmp_path, photos, tmp_path / "table.keras")
 
     def test_an_unknown_key(self, base_file: Path, tmp_path: Path) -> None:
         said = self.fails(tmp_path, tmp_path, base_file, "--set", "fine_tune.layer=3")
