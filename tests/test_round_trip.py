@@ -103,9 +103,11 @@ def test_a_saved_one_becomes_a_base(name: str, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     asked = {} if model.input_shape[1] else {"input_size": FREE}
     base = load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", **asked)
-    # The same network down to the same layer, and the preprocessing that Keras has beside it. (Not built anew without
-    # its top: ConvNeXt then normalises once more before pooling.)
-    features = keras.Model(model.inputs[0], model.get_layer(base.description["feature_layer"]).output)
+    # The same network without its top, and the preprocessing that Keras has beside it.
+    features = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=pixels.shape[1:])
+    features.set_weights(model.get_weights()[: len(features.weights)])
+    if name.startswith("ConvNeXt"):  # without its top it normalises once more before pooling
+        features = keras.Model(model.inputs[0], model.get_layer("convnext_tiny_head_gap").input)
     prepared = inspect.getmodule(getattr(keras.applications, name)).preprocess_input(pixels.copy())
     expected = np.mean(features(prepared, training=False), axis=(1, 2))
     served = tf.saved_model.load(str(base.path)).signatures["embed_pixels"](pixels=tf.constant(pixels))["features"]
