@@ -155,11 +155,12 @@ def weigh(description: Description, data: str, images: int, seed: int = 0, say: 
     tried = _trials({name: backbone(base, value) for name, value in values.items()}, sample, recorded, seed)
     preprocessings = _ranked(tried)
     best = description.preprocessing if description.preprocessing is not None else values[preprocessings[0].name]
-    places = feature_layers(description)
-    say(f"trying {len(places)} feature layers")
-    requests = {place: dataclasses.replace(description.request, feature_layer=place) for place in places}
+    proposed, *others = feature_layers(description)
+    say(f"trying {len(others)} other feature layers")
+    requests = {place: dataclasses.replace(description.request, feature_layer=place) for place in others}
     models = {place: backbone(base_of(description.opened, request).model, best) for place, request in requests.items()}
-    layers = _ranked(_trials(models, sample, [], seed))
+    at_proposed = next(trial for trial in tried if values[trial.name] == best)
+    layers = _ranked([Trial(proposed, at_proposed.right), *_trials(models, sample, [], seed)])
     return Evidence(len(sample.files), len(sample.classes), sample.left_out, preprocessings, layers)
 
 
@@ -219,6 +220,8 @@ def _candidates(description: Description) -> dict[str, Preprocessing]:
 
 def _trials(models: Mapping[str, keras.Model], sample: Sample, recorded: Sequence[Any], seed: int) -> list[Trial]:
     """Try models of the same input size on the same images, of which a batch is decoded at a time."""
+    if not models:
+        return []
     size = next(iter(models.values())).input_shape[1:3]
     taken = [tf.TensorSpec([None, *size, 3], tf.float32)]
     calls = {

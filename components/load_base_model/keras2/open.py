@@ -79,13 +79,14 @@ def _load(path: Path, code: Code) -> Any:
     import tf_keras
     from tf_keras.src.applications import convnext, inception_resnet_v2
 
-    if path.is_file() and is_keras1(path):
+    if is_keras1(path):
         return open_keras1(path)
     modules = (convnext, inception_resnet_v2)
     own = {name: kind for module in modules for name, kind in vars(module).items() if name in LAYERS}
     # A class that was not registered when the model was saved is in the file by its name alone.
     registered = {name.rpartition(">")[2]: kind for name, kind in tf_keras.saving.get_custom_objects().items()}
-    custom = {name: kind for name, kind in registered.items() if name not in known()} | own
+    classes = known()
+    custom = {name: kind for name, kind in registered.items() if name not in classes} | own
     return tf_keras.models.load_model(str(path), custom, compile=False, safe_mode=not code.trusted)
 
 
