@@ -69,11 +69,10 @@ def run(
     """Train, evaluate and select a classifier on this machine."""
     from graftwork import config
 
-    options = {"data": data, "base_model": base_model, "preprocessing": preprocessing, "output": output}
-    options |= {"architecture": architecture or None, "custom_objects": custom_objects or None}
-    overrides: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if trust_code:
-        overrides["trust_code"] = True
+    options: dict[str, Any] = {"data": data, "base_model": base_model, "preprocessing": preprocessing, "output": output}
+    opening = {"architecture": architecture, "custom_objects": custom_objects, "trust_code": trust_code}
+    options |= {key: value or None for key, value in opening.items()}
+    overrides = {key: value for key, value in options.items() if value is not None}
     overrides |= dict(config.parse_override(text) for text in set_ or [])
     _run(config.load(config_file, overrides), pipeline, _image(runner, image, mount), mount)
 

@@ -16,6 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from graftwork.errors import UserError, in_one_line
 
+HUB = "hub:"
+"""Before the name of a KerasHub preset, where a base model is named."""
 PREPROCESSING_NAMES = ("none", "rescale-0-1", "rescale-pm1", "imagenet-caffe", "imagenet-torch")
 
 GPU_TOLERATIONS: tuple[dict[str, str | int], ...] = (

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from graftwork import __version__, sources, storage
+from graftwork.config import HUB
 from graftwork.errors import UserError
 
 
@@ -40,7 +41,7 @@ def fingerprint_model(uri: str, custom_objects: str = "") -> str:
 
 
 def _model_lines(uri: str) -> list[str]:
-    if uri.startswith("hub:"):
+    if uri.startswith(HUB):
         return [uri]
     found = storage.stat(uri)
     if found is not None and not Path(uri).is_dir():

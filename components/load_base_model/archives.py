@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from graftwork.components.load_base_model import hdf5
+from graftwork.artifacts.code import Code
+from graftwork.components.load_base_model import hdf5, operations
 from graftwork.errors import UserError
 
-_LARGEST_RATIO = 200
-_ALWAYS_FINE = 16 * 2**20
 _LARGEST_TEXT = 64 * 2**20
 _HEADER = 30
 """Bytes before a member's name in a zip archive (APPNOTE 4.3.7)."""
@@ -40,14 +39,19 @@ def configuration(path: Path) -> Any:
         return json.loads(archive.read("config.json"))
 
 
-def check(path: Path) -> set[int]:
+def check(path: Path, code: Code) -> set[int]:
     """Look through an archive that Keras is about to open.
+
+    Args:
+        path: The archive.
+        code: Whether the SavedModels that layers have in it may do more than compute.
 
     Returns:
         Every length that a side of one of its weights has.
 
     Raises:
-        UserError: It unpacks to far more than it is, to places outside of its own, or takes weights out of other files.
+        UserError: It unpacks to far more than it is, to places outside of its own, takes weights out of other files, or
+            has a SavedModel that does more than compute.
     """
     sides: set[int] = set()
     with zipfile.ZipFile(path) as archive:
@@ -61,6 +65,7 @@ def check(path: Path) -> set[int]:
             if member.filename.endswith((".h5", ".hdf5")):
                 with _opened(path, archive, member) as file:
                     sides |= hdf5.check(file, member.file_size)
+    operations.in_archive(path, code)
     return sides
 
 
@@ -118,7 +123,7 @@ class _Window(io.RawIOBase):
 
 
 def _require_size(member: zipfile.ZipInfo) -> None:
-    largest = max(_ALWAYS_FINE, _LARGEST_RATIO * member.compress_size)
+    largest = hdf5.plausible(member.compress_size)
     if member.filename.endswith(".json"):
         largest = min(largest, _LARGEST_TEXT)
     if member.file_size > largest:

@@ -40,8 +40,8 @@ def blocks(model: keras.Model) -> list[Block]:
     merged: list[Any] = []
     counted: set[int] = set()
     for node, is_place in _places(model):
-        pending += [layer for layer in _leaves(node.layer) if id(layer) not in counted]
-        counted |= {id(layer) for layer in _leaves(node.layer)}
+        pending += [layer for layer in leaf_layers(node.layer) if id(layer) not in counted]
+        counted |= {id(layer) for layer in leaf_layers(node.layer)}
         if not is_place:
             continue
         output = tuple(node.outputs[0].shape[1:])
@@ -73,10 +73,6 @@ def _places(model: keras.Model) -> Iterator[tuple[Node, bool]]:
             yield from _places(node.layer)
         else:
             yield node, id(node) in single
-
-
-def _leaves(layer: Any) -> list[Any]:
-    return leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]
 
 
 def _parameters(layers: list[Any]) -> int:

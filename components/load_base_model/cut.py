@@ -131,7 +131,9 @@ def _last_spatial(model: keras.Model, nodes: list[Node]) -> Node | None:
         found = node if weighted else None
     after = nodes[nodes.index(found) + 1 :] if found else []
     # In a transformer the patches of the stem are no features: its work comes later, without height and width.
-    return None if any("Attention" in type(leaf).__name__ for node in after for leaf in _leaves(node.layer)) else found
+    return (
+        None if any("Attention" in type(leaf).__name__ for node in after for leaf in leaf_layers(node.layer)) else found
+    )
 
 
 def _penultimate(opened: OpenedModel, nodes: list[Node]) -> Node:
@@ -162,7 +164,7 @@ def _named(opened: OpenedModel, nodes: list[Node], name: str) -> Node:
     for node in reversed(nodes):
         if isinstance(node.layer, keras.Model) and name in {layer.name for layer in leaf_layers(node.layer)}:
             return node
-    names = [layer.name for node in nodes for layer in (node.layer, *_leaves(node.layer))]
+    names = [layer.name for node in nodes for layer in (node.layer, *leaf_layers(node.layer))]
     close = difflib.get_close_matches(name, names, n=3)
     raise UserError(
         f"the base model has no layer named {name!r}",
@@ -173,7 +175,3 @@ def _named(opened: OpenedModel, nodes: list[Node], name: str) -> Node:
 
 def _has_weights(layer: Any) -> bool:
     return bool(getattr(layer, "weights", None))
-
-
-def _leaves(layer: Any) -> list[Any]:
-    return leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]

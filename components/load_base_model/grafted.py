@@ -6,7 +6,7 @@ import keras
 
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts.model import BACKBONE, BASE, HEAD
-from graftwork.components.load_base_model import archives, operations, trust
+from graftwork.components.load_base_model import archives, trust
 from graftwork.components.load_base_model.keras2.open import known
 from graftwork.components.load_base_model.opened import OpenedModel, Request
 from graftwork.config import ScaleOffset
@@ -38,8 +38,7 @@ def open_grafted(path: Path, request: Request, saved_by: str) -> OpenedModel:
     code.run()
     for file in (model_artifact.KERAS_MODEL, model_artifact.KEPT_HEAD):
         if (path / file).is_file():
-            archives.check(path / file)
-            operations.in_archive(path / file, code)
+            archives.check(path / file, code)
             trust.check(archives.configuration(path / file), known(), trust.registered("Keras 3"), code)
     whole = folder.keras_model(code)
     is_classifier = folder.description["role"] == "classifier"

@@ -21,6 +21,16 @@ def is_hdf5(path: Path) -> bool:
         return file.read(len(_SIGNATURE)) == _SIGNATURE
 
 
+def plausible(size: int) -> int:
+    """Return how many bytes so many bytes may unpack to, before that looks like harm."""
+    return max(_ALWAYS_FINE, _LARGEST_RATIO * size)
+
+
+def text(value: Any) -> str:
+    """Return an attribute as text; older files have bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def check(file: Path | BinaryIO, size: int) -> set[int]:
     """Look through a file that Keras is about to read.
 
@@ -42,7 +52,7 @@ def check(file: Path | BinaryIO, size: int) -> set[int]:
                 raise UserError("the HDF5 file takes data out of other files", {"array": name}, "do not use this file")
             sides |= {int(side) for side in array.shape or ()}
             total += array.size * array.dtype.itemsize if array.size else 0
-    if total > max(_ALWAYS_FINE, _LARGEST_RATIO * size):
+    if total > plausible(size):
         facts = {"file": f"{size:,} bytes", "its arrays": f"{total:,} bytes"}
         raise UserError("the HDF5 file claims to hold far more than it can", facts, "do not use this file")
     return sides

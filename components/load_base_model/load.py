@@ -19,11 +19,8 @@ from graftwork.components.load_base_model.open import open_file, open_preset
 from graftwork.components.load_base_model.opened import AUTO, EXPECTED, OpenedModel, Request
 from graftwork.components.load_base_model.preprocessing import find_preprocessing
 from graftwork.components.load_base_model.rebuild import at_input_size
-from graftwork.config import ScaleOffset
+from graftwork.config import HUB, ScaleOffset
 from graftwork.errors import UserError
-
-HUB = "hub:"
-"""Before the name of a KerasHub preset."""
 
 
 @dataclass(frozen=True)

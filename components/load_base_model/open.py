@@ -99,9 +99,9 @@ def open_file(path: Path, request: Request) -> OpenedModel:
         sides = kind.check(path, request.code)
         saved_by = kind.saved_by(path)
         title = ", ".join(filter(None, (kind.name, saved_by)))
-        registered = trust.registered(saved_by)
+        classes, registered = known(), trust.registered(saved_by)
         for configuration in kind.configurations(path):
-            trust.check(configuration, known(), registered, request.code)
+            trust.check(configuration, classes, registered, request.code)
             if kind.suffix:
                 trust.check_sizes(configuration, sides)
         with tempfile.TemporaryDirectory(prefix="graftwork-") as folder:
@@ -207,12 +207,6 @@ def _saved_model_configurations(path: Path) -> Iterator[Any]:
     return iter(()) if saved_model.is_subclassed(path) else saved_model.configurations(path)
 
 
-def _check_archive(path: Path, code: Code) -> set[int]:
-    sides = archives.check(path)
-    operations.in_archive(path, code)
-    return sides
-
-
 def _check_hdf5(path: Path, code: Code) -> set[int]:
     return hdf5.check(path, path.stat().st_size)
 
@@ -236,8 +230,7 @@ def _is_weights(path: Path) -> bool:
 
 def _hdf5_attribute(path: Path, name: str) -> str:
     with h5py.File(path) as file:
-        value = file.attrs.get(name, "")
-    return value.decode() if isinstance(value, bytes) else str(value)
+        return hdf5.text(file.attrs.get(name, ""))
 
 
 def _hdf5_version(path: Path) -> str:
@@ -273,7 +266,7 @@ KINDS = (
         _open_either,
         ".keras",
         archives.version,
-        _check_archive,
+        archives.check,
         _archive_configurations,
     ),
     Kind("HDF5", _is_whole_hdf5, _open_either, ".h5", _hdf5_version, _check_hdf5, _hdf5_configurations),

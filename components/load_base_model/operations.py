@@ -75,7 +75,7 @@ def check(folder: Path, code: Code) -> None:
         UserError: It does, or is there in another spelling than saved_model.pb; names the operations.
     """
     _check_spelling(entry.name for entry in folder.iterdir())
-    check_message(_parsed((folder / SAVED_MODEL).read_bytes()), code)
+    check_message(parsed((folder / SAVED_MODEL).read_bytes()), code)
 
 
 def in_archive(path: Path, code: Code) -> None:
@@ -85,7 +85,7 @@ def in_archive(path: Path, code: Code) -> None:
         _check_spelling(members.values())
         for member, name in members.items():
             if name == SAVED_MODEL:
-                check_message(_parsed(archive.read(member)), code)
+                check_message(parsed(archive.read(member)), code)
 
 
 def check_message(saved: Any, code: Code) -> None:
@@ -250,7 +250,8 @@ def _is_odd(name: str) -> bool:
     return name != SAVED_MODEL and name.lower() == SAVED_MODEL  # the same file on some file systems
 
 
-def _parsed(content: bytes) -> Any:
+def parsed(content: bytes) -> Any:
+    """Return the message of a SavedModel."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     return SavedModel.FromString(content)

@@ -195,11 +195,10 @@ def _front(model: keras.Model, images: Sequence[np.ndarray]) -> Iterator[tuple[A
 
 def _has_weights(layer: Any) -> bool:
     """Return whether a layer, frozen or not, belongs to the network and not to what prepares its pixels."""
-    leaves = leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]
     return any(
         isinstance(leaf, SavedFunction)  # which may hold its weights as constants
         or (getattr(leaf, "weights", None) and not isinstance(leaf, keras.layers.Normalization))
-        for leaf in leaves
+        for leaf in leaf_layers(layer)
     )
 
 

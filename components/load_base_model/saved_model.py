@@ -18,8 +18,9 @@ import tensorflow as tf
 
 from graftwork.artifacts.saved_function import SavedFunction, load
 from graftwork.components.load_base_model.opened import AUTO, Conversion, OpenedModel, Request
+from graftwork.components.load_base_model.operations import SAVED_MODEL, parsed
 from graftwork.components.load_base_model.proof import TOLERANCE, prove
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 KERAS_METADATA = "keras_metadata.pb"
 _METRIC = "_tf_keras_metric"
@@ -35,7 +36,7 @@ _PIXELS = (tf.float32, tf.float16, tf.bfloat16, tf.float64, tf.uint8)
 
 def is_saved_model(path: Path) -> bool:
     """Return whether a folder is a SavedModel."""
-    return (path / "saved_model.pb").is_file()
+    return (path / SAVED_MODEL).is_file()
 
 
 def is_subclassed(path: Path) -> bool:
@@ -269,7 +270,7 @@ def _why_frozen(call: Callable[[tf.Tensor], tf.Tensor], size: Sequence[int]) -> 
     try:
         gradients = tape.gradient(output, variables)
     except (LookupError, ValueError, tf.errors.OpError) as error:
-        return f"the SavedModel's function cannot be differentiated: {' '.join(str(error).split())[:200]}"
+        return f"the SavedModel's function cannot be differentiated: {in_one_line(error)}"
     if all(gradient is None for gradient in gradients):
         return "the SavedModel's function cannot be differentiated with respect to its variables"
     return ""
@@ -286,9 +287,7 @@ def _nodes(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _read(path: Path) -> Any:
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    return SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    return parsed((path / SAVED_MODEL).read_bytes())
 
 
 def _require_variables(path: Path) -> None:

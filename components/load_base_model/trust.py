@@ -38,7 +38,6 @@ class Entry:
     """A layer in a configuration."""
 
     kind: str
-    name: str
     module: str | None
 
     @property
@@ -127,7 +126,7 @@ def layers(config: Any) -> Iterator[Entry]:
         return
     inner = config["config"] if isinstance(config["config"], dict) else {"layers": config["config"]}
     kind = _last(str(config.get("class_name", "")))
-    yield Entry(kind, str(inner.get("name") or config.get("name") or kind), config.get("module"))
+    yield Entry(kind, config.get("module"))
     for layer in inner.get("layers") or []:
         yield from layers(layer)
     for key in _INNER:

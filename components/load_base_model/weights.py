@@ -19,6 +19,7 @@ import numpy as np
 
 from graftwork.artifacts.model import leaf_layers
 from graftwork.components.load_base_model.applications import require_known
+from graftwork.components.load_base_model.hdf5 import text
 from graftwork.components.load_base_model.structure import CLASSES, FLAT, Network, Shape, networks
 from graftwork.errors import UserError
 
@@ -343,7 +344,7 @@ def _attribute(group: h5py.Group, name: str) -> list[str]:
             break
         parts.append(f"{name}{number}")
     values = itertools.chain.from_iterable(group.attrs[part] for part in parts)
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+    return [text(value) for value in values]
 
 
 def _numbered_layers(group: h5py.Group) -> dict[str, list[_Saved]]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import importlib.util
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +52,6 @@ class Code:
         """Return what graftwork.json says of it; the source is a file beside."""
         digest = hashlib.sha256(self.source.encode()).hexdigest() if self.source else ""
         return {"modules": list(self.modules), "source_sha256": digest, "trusted": self.trusted}
-
-    def with_modules(self, *modules: str) -> "Code":
-        """Return the same with modules added."""
-        return Code(tuple(dict.fromkeys((*self.modules, *modules))), self.source, self.trusted)
 
 
 NO_CODE = Code()

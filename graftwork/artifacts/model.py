@@ -114,12 +114,11 @@ def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(pixels, head(backbone(pixels)), name="classifier")
 
 
-def leaf_layers(model: keras.Model) -> list[keras.Layer]:
-    """Return a model's layers, those of the models inside it instead of the inner models themselves."""
-    layers = []
-    for layer in model.layers:
-        layers += leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return layers
+def leaf_layers(layer: Any) -> list[Any]:
+    """Return the layers of a model, those of models inside it instead of the inner models; of any layer, itself."""
+    if not isinstance(layer, keras.Model):
+        return [layer]
+    return [leaf for inner in layer.layers for leaf in leaf_layers(inner)]
 
 
 def take_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import kfp_server_api
 
-from graftwork.config import Config
+from graftwork.config import HUB, Config
 from graftwork.errors import UserError
 from graftwork.kubeflow.compiling import DATA_MOUNT, Compiled
 from graftwork.kubeflow.connection import Kubeflow
@@ -55,7 +55,7 @@ def check_for_cluster(config: Config, compiled: Compiled) -> None:
     mounted = f"mountPath: {DATA_MOUNT}" in compiled.text
     for key in ("data", "base_model", "custom_objects"):
         uri = getattr(config, key)
-        is_name = uri.startswith("hub:") or (key != "data" and "/" not in uri and not Path(uri).suffix)
+        is_name = uri.startswith(HUB) or (key != "data" and "/" not in uri and not Path(uri).suffix)
         if "://" in uri or is_name or (mounted and uri.startswith(f"{DATA_MOUNT}/")):
             continue
         raise UserError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 
+from graftwork.components.load_base_model.hdf5 import is_hdf5, text
 from graftwork.components.load_base_model.keras1.configuration import leaves, refuse, translation
 from graftwork.components.load_base_model.keras1.weights import (
     arranged,
@@ -18,7 +19,6 @@ from graftwork.components.load_base_model.keras1.weights import (
     give_weights,
     is_theano,
     read_weights,
-    text,
 )
 
 _ONLY_KERAS_1 = {"border_mode", "dim_ordering", "input_dtype", "nb_filter", "W_regularizer"}
@@ -30,7 +30,7 @@ def is_keras1(path: Path) -> bool:
     Args:
         path: Any file or folder.
     """
-    if not path.is_file() or not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         return False
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from graftwork.components.load_base_model.hdf5 import text
 from graftwork.components.load_base_model.keras1.configuration import (
     CONVOLUTIONS,
     MODELS,
@@ -15,11 +16,6 @@ from graftwork.components.load_base_model.keras1.configuration import (
     leaves,
 )
 from graftwork.errors import UserError
-
-
-def text(value: Any) -> str:
-    """Return an attribute of HDF5 as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def is_theano(file: Any) -> bool:
