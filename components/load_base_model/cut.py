@@ -131,9 +131,8 @@ def _last_spatial(model: keras.Model, nodes: list[Node]) -> Node | None:
         found = node if weighted else None
     after = nodes[nodes.index(found) + 1 :] if found else []
     # In a transformer the patches of the stem are no features: its work comes later, without height and width.
-    return (
-        None if any("Attention" in type(leaf).__name__ for node in after for leaf in leaf_layers(node.layer)) else found
-    )
+    leaves = (leaf for node in after for leaf in leaf_layers(node.layer))
+    return None if any("Attention" in type(leaf).__name__ for leaf in leaves) else found
 
 
 def _penultimate(opened: OpenedModel, nodes: list[Node]) -> Node:

@@ -69,8 +69,8 @@ def check(config: Any, known: Collection[str], registered: Collection[str], code
         raise UserError("the base model contains Python code, which is not run", facts, next)
     lacking = sorted(set(_without_counterpart(config)))
     if lacking:
-        next = "open it where it was made, put layers of Keras in their place, and save it again"
-        raise UserError("the base model uses what Keras 3 does not have", {"missing": ", ".join(lacking)}, next)
+        instead = "open it where it was made, put layers of Keras in their place, and save it again"
+        raise UserError("the base model uses what Keras 3 does not have", {"missing": ", ".join(lacking)}, instead)
     here = {*known, *(_last(name) for name in registered)}
     missing = {entry.kind for entry in layers(config) if not entry.is_keras and entry.kind not in here}
     missing |= set(_strangers(config, registered))
