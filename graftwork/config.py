@@ -51,6 +51,8 @@ def _named(value: Any) -> Any:
     return value
 
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
 Preprocessing = Annotated[str | ScaleOffset, BeforeValidator(_named)]
 
 
@@ -109,6 +111,14 @@ class FineTuneConfig(Settings):
     flip: bool = False
     """Mirror left and right too. Off, because it changes what digits, text and signs say."""
     class_weight: Literal["balanced", "none"] = "balanced"
+    cache: Literal["auto", "always", "never"] = "auto"
+    """Whether what the frozen layers say is computed once and kept on disk while the step runs. auto: where measuring
+    says that it pays."""
+    cache_budget: str = Field("20Gi", pattern=QUANTITY)
+    """How much disk that may take; never more than half of what is free."""
+    views: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """How many augmented copies of each training image the cache holds; each epoch sees another one. auto: 2, or as
+    many as fit into cache_budget. Without a cache every epoch augments anew."""
 
 
 class SweepConfig(Settings):
@@ -170,6 +180,9 @@ class Config(Settings):
     """An installed module, or a .py file (a path or gs:// URI), that registers the classes the base needs."""
     trust_code: bool = False
     """Whether Python code in the base's file (Lambda layers) may run."""
+    precision: Precision = "auto"
+    """Of the network's arithmetic while features are extracted and layers trained; the finished model is float32.
+    auto: bfloat16 where the device computes in it, else float32."""
     prepare: PrepareConfig = PrepareConfig()
     head: HeadConfig = HeadConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
