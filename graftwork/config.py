@@ -9,7 +9,7 @@ import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -28,6 +28,8 @@ ON_CLUSTERS = ("accelerator", "accelerators", "node_selector", "tolerations", "c
 """Parameters of pipelines that say nothing to a run on one machine."""
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 """Kubernetes quantities, as far as they make sense for CPUs and memory."""
+
+_FACTORS = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 S = TypeVar("S", bound="Settings")
 
@@ -191,6 +193,23 @@ class Config(Settings):
     seed: int = Field(0, ge=0, lt=2**32)
 
 
+def parse_precision(text: str) -> Precision:
+    """Check a precision that came as a pipeline's parameter.
+
+    Raises:
+        UserError: It is none.
+    """
+    if text not in get_args(Precision):
+        raise UserError(f"the precision is {text!r}", {"expected": " or ".join(get_args(Precision))})
+    return cast(Precision, text)
+
+
+def quantity(text: str) -> float:
+    """Return the number that a Kubernetes quantity such as "20Gi" stands for."""
+    digits = text.rstrip("mkMGTi")
+    return float(digits) * _FACTORS.get(text[len(digits) :], 1)
+
+
 def load(file: str | Path | None, overrides: Mapping[str, Any]) -> Config:
     """Read a configuration file and lay overrides over it.
 
@@ -282,6 +301,7 @@ def as_parameters(config: Config, names: Collection[str]) -> dict[str, Any]:
         "head": given["head"],
         "fine_tune": given["fine_tune"],
         "grid": config.sweep.points(),
+        "precision": config.precision,
         "seed": config.seed,
         **given["cluster"],
         "accelerators": str(config.cluster.accelerators),

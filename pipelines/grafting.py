@@ -78,6 +78,7 @@ def graft(
     stored_size: Any,
     prepare: Any,
     head: Any,
+    precision: Any,
     seed: Any,
     ingest_shards: Any,
     extract_shards: Any,
@@ -111,7 +112,7 @@ def graft(
     retried(on_cpu(prepared))
     images, base_folder = prepared.outputs["images"], base.outputs["model"]
     with dsl.ParallelFor(prepared.outputs["Output"], parallelism=PARALLELISM, name="share of the images") as share:
-        extracted = nodes.run(extract_features(images=images, base_model=base_folder, shard=share))
+        extracted = nodes.run(extract_features(images=images, base_model=base_folder, shard=share, precision=precision))
     features = dsl.Collected(extracted.outputs["features"])
     grafted = nodes.run(train_head(features=features, base_model=base_folder, head=head, seed=seed))
     return Grafted(images, grafted.outputs["model"])

@@ -27,6 +27,7 @@ def sweep(
     head: dict = {},  # type: ignore[type-arg]
     fine_tune: dict = {},  # type: ignore[type-arg]
     grid: list = GRID,  # type: ignore[type-arg]
+    precision: str = "auto",
     seed: int = 0,
     ingest_shards: int = DEFAULTS.ingest_shards,
     extract_shards: int = DEFAULTS.extract_shards,
@@ -54,6 +55,8 @@ def sweep(
         head: How the head is trained, see graftwork.config.HeadConfig.
         fine_tune: What all points have in common, see graftwork.config.FineTuneConfig.
         grid: The points, each as text, as in ["{layers: 5, learning_rate: 0.001}", "{layers: all}"].
+        precision: In which the network computes while features are extracted and layers trained: "float32", "bfloat16",
+            or "auto" for bfloat16 where the device has it.
         seed: Of every random choice.
         ingest_shards: Over how many machines the reading of the images fans out.
         extract_shards: Over how many machines the extraction of features fans out.
@@ -85,13 +88,16 @@ def sweep(
         stored_size,
         prepare,
         head,
+        precision,
         seed,
         ingest_shards,
         extract_shards,
         nodes,
     )
     with dsl.ParallelFor(grid, parallelism=PARALLELISM, name="point of the grid") as point:
-        tuned = nodes.run(fine_tune_step(images=images, head=grafted, settings=fine_tune, point=point, seed=seed))
+        tuned = nodes.run(
+            fine_tune_step(images=images, head=grafted, settings=fine_tune, point=point, precision=precision, seed=seed)
+        )
     model = tuned.outputs["model"]  # collected twice: KFP changes what it is given
     evaluated = retried(on_cpu(evaluate(images=images, head=grafted, sweep=dsl.Collected(model), seed=seed)))
     evaluation = evaluated.outputs["evaluation"]

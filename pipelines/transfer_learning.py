@@ -23,6 +23,7 @@ def transfer_learning(
     prepare: dict = {},  # type: ignore[type-arg]
     head: dict = {},  # type: ignore[type-arg]
     fine_tune: dict = {},  # type: ignore[type-arg]
+    precision: str = "auto",
     seed: int = 0,
     ingest_shards: int = DEFAULTS.ingest_shards,
     extract_shards: int = DEFAULTS.extract_shards,
@@ -49,6 +50,8 @@ def transfer_learning(
         prepare: How images become splits, see graftwork.config.PrepareConfig.
         head: How the head is trained, see graftwork.config.HeadConfig.
         fine_tune: How the last layers are trained on, see graftwork.config.FineTuneConfig; layers 0 skips it.
+        precision: In which the network computes while features are extracted and layers trained: "float32", "bfloat16",
+            or "auto" for bfloat16 where the device has it.
         seed: Of every random choice.
         ingest_shards: Over how many machines the reading of the images fans out.
         extract_shards: Over how many machines the extraction of features fans out.
@@ -80,12 +83,15 @@ def transfer_learning(
         stored_size,
         prepare,
         head,
+        precision,
         seed,
         ingest_shards,
         extract_shards,
         nodes,
     )
-    tuned = nodes.run(fine_tune_step(images=images, head=grafted, settings=fine_tune, seed=seed)).outputs["model"]
+    tuned = nodes.run(
+        fine_tune_step(images=images, head=grafted, settings=fine_tune, precision=precision, seed=seed)
+    ).outputs["model"]
     evaluated = retried(on_cpu(evaluate(images=images, head=grafted, fine_tuned=tuned, seed=seed)))
     selected = select_model(evaluation=evaluated.outputs["evaluation"], head=grafted, fine_tuned=tuned)
     on_cpu(selected)

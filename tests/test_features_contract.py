@@ -76,6 +76,39 @@ def test_chunks_hold_every_row_once_in_any_order(written: Path, monkeypatch: pyt
     np.testing.assert_array_equal(np.concatenate([rows for rows, _ in backwards[::-1]]), every_row(split))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    numbers=st.lists(st.integers(0, 19), min_size=1, max_size=30),
+    dtype=st.sampled_from(features.DTYPES),
+    cut=st.integers(0, 20),
+)
+def test_single_rows_are_read_by_their_numbers_from_any_shard(
+    tmp_path_factory: pytest.TempPathFactory, numbers: list[int], dtype: str, cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    content = arrays({"train": 20, "validation": 0}, (2, 3))
+    paths = []
+    for number, part in enumerate((slice(0, cut), slice(cut, 20)), start=1):
+        sizes = {"train": len(content["train"][0][part]), "validation": 0}
+        rows = {"train": tuple(array[part] for array in content["train"]), "validation": content["validation"]}
+        described = {**DESCRIPTION, "dtype": dtype, "shard": f"{number}/2"}
+        batches = {split: in_batches(rows[split], 7) for split in rows}
+        paths.append(features.write(folder / str(number), described, sizes, (2, 3), batches).path)
+    split = features.read(*paths).splits["train"]
+    found = split.rows(np.array(numbers))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, content["train"][0].astype(dtype)[numbers])
+    assert all(rows.dtype == np.float32 for rows, _ in split.chunks())
+
+
+def test_an_unknown_dtype_is_refused(written: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(written, tmp_path / "copy")
+    file = copy / features.DESCRIPTION
+    file.write_text(file.read_text().replace('"shape"', '"dtype": "int8", "shape"'))
+    with pytest.raises(UserError, match="expected float32 or float16"):
+        features.read(copy)
+
+
 def test_fewer_rows_than_announced_leave_nothing_behind(tmp_path: Path) -> None:
     sizes = {"train": 20, "validation": 6}
     content = arrays({"train": 19, "validation": 6}, (5,))

@@ -1,6 +1,8 @@
 """Fine-tuning the last layers, and the augmentation that goes with it."""
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -10,10 +12,12 @@ import tensorflow as tf
 
 from graftwork.artifacts import images, model
 from graftwork.components.extract_features.extract import extract_features
+from graftwork.components.fine_tune import caching
 from graftwork.components.fine_tune.augment import augment
+from graftwork.components.fine_tune.feeding import CachedFeed, ImagesFeed
 from graftwork.components.fine_tune.fine_tune import fine_tune
 from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
-from graftwork.components.fine_tune.training import training_batches
+from graftwork.components.fine_tune.parts import parts
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.train_head.train import train_head
 from graftwork.config import FineTuneConfig, HeadConfig
@@ -108,22 +112,168 @@ def test_by_default_a_third_of_the_layers_is_trained() -> None:
     assert {id(variable) for variable in backbone.trainable_variables} == trained
 
 
-def test_batches_come_in_a_new_order_every_pass_and_the_same_for_a_seed(prepared: Path) -> None:
-    data = images.read(prepared)
-    config = FineTuneConfig(batch_size=96, augment=False)
+def feed_of(prepared: Path, **settings: object) -> ImagesFeed:
+    return ImagesFeed(images.read(prepared), (24, 24), FineTuneConfig(batch_size=96, **settings), seed=1)
 
-    def passes(seed: int) -> list[list[int]]:
-        batches = training_batches(data, (24, 24), config, seed)
-        return [next(iter(batches))[1].numpy().tolist() for _ in range(1)] + [
-            labels.numpy().tolist() for _, labels in batches
-        ]
 
-    assert passes(1) == passes(1)
-    assert passes(1) != passes(2)
-    batches = training_batches(data, (24, 24), config, 1)
-    first, second = ([pixels.numpy() for pixels, _ in batches] for _ in range(2))
+def seen(batches: tf.data.Dataset) -> list[np.ndarray]:
+    return [inputs[0].numpy() for inputs, _ in batches]
+
+
+def test_batches_come_in_a_new_order_every_epoch_and_the_same_for_a_seed(prepared: Path) -> None:
+    feed = feed_of(prepared, augment=False)
+    first, again, second = (seen(feed.training(epoch)) for epoch in (0, 0, 1))
+    np.testing.assert_array_equal(first[0], again[0])
     assert not np.array_equal(first[0], second[0])
-    assert sorted(image.sum() for image in first[0]) == pytest.approx(sorted(image.sum() for image in second[0]))
+
+    def sums(batches: list[np.ndarray]) -> list[float]:
+        return sorted(float(image.sum()) for batch in batches for image in batch)
+
+    assert sums(first) == pytest.approx(sums(second))
+
+
+def test_augmentation_is_new_in_every_epoch_and_the_same_for_a_seed(prepared: Path) -> None:
+    feed = feed_of(prepared)
+    first, again, second = (seen(feed.training(epoch)) for epoch in (0, 0, 1))
+    np.testing.assert_array_equal(first[0], again[0])
+    plain = {image.tobytes() for batch in seen(feed_of(prepared, augment=False).training(0)) for image in batch}
+    augmented = {image.tobytes() for batch in (*first, *second) for image in batch}
+    assert not plain & augmented
+    assert len(augmented) == 2 * len(plain)
+
+
+class TestCache:
+    """What frozen layers say once is what they would have said in every epoch."""
+
+    def curve(self, prepared: Path, head: Path, path: Path, **settings: object) -> list[dict[str, float]]:
+        config = FineTuneConfig(layers=1, epochs=3, patience=3, learning_rate=1e-2, batch_size=40, **settings)
+        tuned = fine_tune(prepared, head, path, config, seed=3, precision="float32")
+        described = tuned.description["training"]["fine_tune"]
+        assert described["cache"]["chosen"] == (settings["cache"] != "never")
+        assert not list(path.parent.glob(".trunk-*"))  # the cache is gone
+        return described["curve"]
+
+    def test_cached_and_uncached_training_have_the_same_loss_curve(
+        self, prepared: Path, head: Path, tmp_path: Path
+    ) -> None:
+        without, cached = (
+            self.curve(prepared, head, tmp_path / cache, cache=cache, augment=False) for cache in ("never", "always")
+        )
+        assert len(cached) == len(without) == 3
+        for ours, expected in zip(cached, without, strict=True):
+            assert ours == pytest.approx(expected, rel=2e-3, abs=1e-4)  # the cache is float16
+        assert cached[-1]["loss"] < cached[0]["loss"]
+
+    def test_so_they_have_to_the_last_digits_where_the_cache_is_float32(
+        self, prepared: Path, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(caching, "_half_is_enough", lambda sample, parts: False)
+        without, cached = (
+            self.curve(prepared, head, tmp_path / cache, cache=cache, augment=False) for cache in ("never", "always")
+        )
+        for ours, expected in zip(cached, without, strict=True):
+            assert ours == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+    def test_every_epoch_sees_another_view_until_all_were_seen(
+        self, prepared: Path, head: Path, tmp_path: Path
+    ) -> None:
+        data = images.read(prepared)
+        classifier = model.read(head).keras_model()
+        unfreeze_last(classifier.get_layer(model.BACKBONE), 1)
+        network = parts(classifier, "float32")
+        config = FineTuneConfig(views=2, batch_size=32)
+        chosen = caching.Plan(True, "", views=2, dtype="float32")
+        cache = caching.compute(data, network, chosen, config, 3, tmp_path / "cache")
+        feed = CachedFeed(data, cache, network.split.shapes, 2, config, 3)
+        first, second, third = ({row.tobytes() for row in _rows(feed.training(epoch))} for epoch in range(3))
+        assert len(first) == len(second) == data.size("train")
+        assert not first & second
+        assert first == third
+        keys = cache.splits["train"].keys
+        assert (keys[: data.size("train")] == keys[data.size("train") :]).all()
+        np.testing.assert_array_equal(
+            np.concatenate([labels.numpy() for _, labels in feed.validation()]), cache.splits["validation"].labels
+        )
+
+    def test_several_tensors_cross_inside_a_block(self, prepared: Path, tmp_path: Path) -> None:
+        image = keras.Input((24, 24, 3))
+        stem = keras.layers.Conv2D(4, 3, 2, "same", name="stem")(keras.layers.Rescaling(1 / 255)(image))
+        inside = keras.layers.Conv2D(4, 3, 1, "same", activation="relu", name="inside")(stem)
+        last = keras.layers.Conv2D(4, 3, 1, "same", name="last")(inside)
+        keras.Model(image, keras.layers.Add()([last, stem])).save(tmp_path / "residual.keras")
+        load_base_model(str(tmp_path / "residual.keras"), tmp_path / "base")
+        extract_features(prepared, tmp_path / "base", tmp_path / "features")
+        config = HeadConfig(kind="linear", l2=(1e3,))
+        train_head([tmp_path / "features"], tmp_path / "base", tmp_path / "head", config, seed=0)
+        without, cached = (
+            self.curve(prepared, tmp_path / "head", tmp_path / cache, cache=cache, augment=False)
+            for cache in ("never", "always")
+        )
+        for ours, expected in zip(cached, without, strict=True):
+            assert ours == pytest.approx(expected, rel=2e-3, abs=1e-4)
+        cut = model.read(tmp_path / "always").description["training"]["fine_tune"]["cache"]["cut"]
+        assert set(cut.split(", ")) == {"stem", "inside"}
+
+    @pytest.mark.parametrize(
+        ("settings", "chosen", "why"),
+        [
+            ({"layers": 1, "epochs": 5}, True, "2 augmented copies"),
+            ({"layers": 1, "epochs": 5, "augment": False}, True, "once for each image"),
+            ({"layers": 1, "epochs": 5, "views": 4}, True, "4 augmented copies"),
+            ({"layers": 1, "epochs": 5, "views": 9}, True, "5 augmented copies"),
+            ({"layers": 1, "epochs": 1}, False, "a cache would need"),
+            ({"layers": "all", "epochs": 5}, False, "nothing to compute in advance"),
+            ({"layers": 1, "epochs": 5, "cache_budget": "1k"}, False, "fine_tune.cache_budget"),
+            ({"layers": 1, "epochs": 5, "cache": "never"}, False, "fine_tune.cache is never"),
+        ],
+    )
+    def test_it_is_used_where_it_pays_and_fits(
+        self, prepared: Path, head: Path, tmp_path: Path, settings: dict[str, object], chosen: bool, why: str
+    ) -> None:
+        config = FineTuneConfig(**settings)
+        classifier = model.read(head).keras_model()
+        unfreeze_last(classifier.get_layer(model.BACKBONE), config.layers)
+        plan = caching.plan(images.read(prepared), parts(classifier, "float32"), config, tmp_path)
+        assert plan.cached == chosen
+        assert why in plan.why
+
+    def test_demanding_one_that_does_not_fit_is_an_error(self, prepared: Path, head: Path, tmp_path: Path) -> None:
+        config = FineTuneConfig(layers=1, cache="always", cache_budget="1k")
+        with pytest.raises(UserError, match="does not fit"):
+            fine_tune(prepared, head, tmp_path / "tuned", config, seed=0)
+        assert list(tmp_path.iterdir()) == []
+
+
+def _rows(batches: tf.data.Dataset) -> list[np.ndarray]:
+    return [row for inputs, _ in batches for row in inputs[0].numpy()]
+
+
+_ON_TWO_DEVICES = """
+import sys
+import tensorflow as tf
+halves = [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()]
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
+from graftwork.components.fine_tune import fine_tune as step
+from graftwork.config import FineTuneConfig
+devices = step.devices
+names = ["CPU:0", "CPU:1"][: int(sys.argv[4])]
+own = devices.strategy
+devices.strategy = lambda: own(names)
+config = FineTuneConfig(layers=2, epochs=2, batch_size=40, augment=False, cache=sys.argv[5], weight_decay=0)
+step.fine_tune(sys.argv[1], sys.argv[2], sys.argv[3], config, seed=0, precision="float32")
+"""
+
+
+@pytest.mark.parametrize("cache", ["never", "always"])
+def test_two_devices_share_the_work_and_learn_the_same(prepared: Path, head: Path, tmp_path: Path, cache: str) -> None:
+    curves = []
+    for count in ("1", "2"):
+        command = [sys.executable, "-c", _ON_TWO_DEVICES, str(prepared), str(head), str(tmp_path / count), count, cache]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        curves.append(model.read(tmp_path / count).description["training"]["fine_tune"]["curve"])
+    for one, two in zip(*curves, strict=True):
+        assert two == pytest.approx(one, rel=0.05, abs=0.02)  # the last batch of an epoch weighs a little less
 
 
 class TestAugment:

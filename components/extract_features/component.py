@@ -12,6 +12,7 @@ def extract_features(  # type: ignore[no-untyped-def]
     base_model: Input[Model],
     features: Output[Dataset],
     shard: str = "1/1",
+    precision: str = "auto",
 ):
     """Run the frozen base once over every training and validation image of a share.
 
@@ -20,7 +21,8 @@ def extract_features(  # type: ignore[no-untyped-def]
         base_model: The base, from load_base_model.
         features: One vector per image, with labels and keys.
         shard: Which share of the images, as in 2/4.
+        precision: What the base computes in: float32, bfloat16, or auto for bfloat16 where the device has it.
     """
     from graftwork.components.extract_features.step import run
 
-    run(images, base_model, features, shard)
+    run(images, base_model, features, shard, precision)

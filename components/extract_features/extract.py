@@ -1,12 +1,17 @@
 """Run the frozen base once over every image; what it says is written down, batch by batch."""
 
 import os
+import time
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from graftwork import imaging, progress
+from graftwork import metering, progress
 from graftwork.artifacts import features, images, model
+from graftwork.config import Precision
+from graftwork.networks.frozen import Frozen, frozen, seconds_per_image
+from graftwork.networks.graph import unrolled
+from graftwork.networks.precision import resolved
 from graftwork.shards import WHOLE, Shard
 
 _BATCH = 64
@@ -17,6 +22,7 @@ def extract_features(
     base_path: str | os.PathLike[str],
     path: str | os.PathLike[str],
     shard: Shard = WHOLE,
+    precision: Precision = "auto",
 ) -> features.Features:
     """Compute the features of the training and validation images, or of a share of them.
 
@@ -25,25 +31,23 @@ def extract_features(
         base_path: A model artifact, a base.
         path: The features artifact to write.
         shard: Which share: a stretch of the files of each split.
+        precision: What the base computes in; the features are float32.
 
     Raises:
         UserError: An artifact is not what it claims to be.
     """
+    meter = metering.Meter()
     data, base = images.read(images_path), model.read(base_path)
     backbone = base.keras_model()
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *base.input_size, 3], tf.float32)], autograph=False)
-    def embed(pixels: tf.Tensor) -> tf.Tensor:
-        return backbone(pixels, training=False)
-
+    computed_in = resolved(precision)
+    embed = frozen(unrolled(backbone), computed_in)
     sizes = {split: data.size(split, shard) for split in features.SPLITS}
-    done = {"images": 0}
 
     def batches(split: str) -> Iterator[features.Batch]:
-        for pixels, labels, keys in _batches(data, split, shard, base.input_size):
-            yield embed(pixels).numpy(), labels.numpy(), keys.numpy()
-            done["images"] += len(labels)
-            progress.report(done["images"], sum(sizes.values()), "images")
+        for pixels, labels, keys in meter.fed(data.batches(split, base.input_size, _BATCH, shard=shard)):
+            yield embed(pixels)[0].numpy(), labels.numpy(), keys.numpy()
+            meter.images += len(labels)
+            progress.report(meter.images, sum(sizes.values()), "images")
 
     return features.write(
         path,
@@ -56,18 +60,23 @@ def extract_features(
             "classes": data.classes,
             "source": data.source,
             "stored_size": data.stored_size,
+            "precision": computed_in,
         },
         sizes,
         tuple(backbone.output_shape[1:]),
         {split: batches(split) for split in features.SPLITS},
+        lambda: meter.profile(_floor(data, base.input_size, embed, meter.images)),
     )
 
 
-def _batches(
-    data: images.Images, split: str, shard: Shard, size: tuple[int, int]
-) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    def pixels(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return imaging.pixels(record["encoded"], size, data.stored_size), record["label"], record["key"]
+def _floor(data: images.Images, size: tuple[int, int], embed: Frozen, count: int) -> float:
+    """Return the seconds that decoding so many images and one pass through the base take, and nothing else.
 
-    dataset = data.dataset(split, shard=shard).map(pixels, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    yield from dataset.batch(_BATCH).prefetch(2)
+    A few batches are timed: decoding them alone, then the pass over one that is in memory.
+    """
+    started, decoded = time.monotonic(), 0
+    pixels: tf.Tensor | None = None
+    for pixels, _, _ in data.batches("train", size, _BATCH).take(2):
+        decoded += len(pixels)
+    seconds = (time.monotonic() - started) / max(1, decoded)
+    return count * (seconds + (seconds_per_image(embed, pixels) if pixels is not None else 0.0))

@@ -3,14 +3,16 @@
 from typing import Any
 
 from graftwork.components.extract_features.extract import extract_features
+from graftwork.config import parse_precision
 from graftwork.progress import note, step
 from graftwork.shards import WHOLE, Shard
 
 
 @step("extract_features")
-def run(images: Any, base_model: Any, features: Any, shard: str) -> None:
+def run(images: Any, base_model: Any, features: Any, shard: str, precision: str) -> None:
     """Extract the features of a share of the KFP artifact `images` into `features`."""
-    written = extract_features(images.path, base_model.path, features.path, Shard.parse(shard))
+    chosen = parse_precision(precision)
+    written = extract_features(images.path, base_model.path, features.path, Shard.parse(shard), chosen)
     dimensions = written.splits["train"].row_shape[0]
     features.metadata["dimensions"] = dimensions
     share = "" if written.shard == WHOLE else f"shard {shard}: "

@@ -14,6 +14,7 @@ def fine_tune(  # type: ignore[no-untyped-def]
     metrics: Output[Metrics],
     settings: dict = {},  # type: ignore[type-arg]
     point: str = "",
+    precision: str = "auto",
     seed: int = 0,
 ):
     """Train the last layers of the base together with the trained head.
@@ -25,8 +26,9 @@ def fine_tune(  # type: ignore[no-untyped-def]
         metrics: Best validation accuracy and loss, epochs, and seconds spent.
         settings: How many layers and how, see graftwork.config.FineTuneConfig.
         point: Of a sweep: settings that go before those, as in {layers: 5, learning_rate: 0.001}.
+        precision: What the network computes in: float32, bfloat16, or auto for bfloat16 where the device has it.
         seed: Of every random choice in this step.
     """
     from graftwork.components.fine_tune.step import run
 
-    run(images, head, model, metrics, settings, point, seed)
+    run(images, head, model, metrics, settings, point, precision, seed)

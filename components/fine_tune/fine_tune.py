@@ -2,7 +2,11 @@
 
 import os
 import shutil
+import tempfile
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +15,15 @@ from graftwork.artifacts import images, model
 from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model import BACKBONE
 from graftwork.balance import class_weights
+from graftwork.components.fine_tune.caching import compute, plan
+from graftwork.components.fine_tune.feeding import CachedFeed, Feed, ImagesFeed
 from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
-from graftwork.components.fine_tune.training import fit
-from graftwork.config import FineTuneConfig
+from graftwork.components.fine_tune.parts import Parts, parts
+from graftwork.components.fine_tune.training import Trained, fit
+from graftwork.config import FineTuneConfig, Precision
 from graftwork.errors import UserError
+from graftwork.metering import Meter
+from graftwork.networks import devices
 
 CANDIDATE = "fine-tuned"
 
@@ -26,6 +35,7 @@ def fine_tune(
     config: FineTuneConfig,
     seed: int,
     candidate: str = CANDIDATE,
+    precision: Precision = "auto",
 ) -> model.ModelFolder:
     """Train the last layers of a classifier's base, and its head.
 
@@ -36,6 +46,7 @@ def fine_tune(
         config: How many layers, and how. Of a base that cannot be trained, the default third is no layers.
         seed: Of every random choice.
         candidate: What to call the result.
+        precision: What the network computes in while it is trained; the result is float32.
 
     Raises:
         UserError: An artifact is not what it claims to be, the classes differ, there are not so many layers, or the
@@ -54,16 +65,21 @@ def fine_tune(
     if start.description["classes"] != data.classes:
         facts = {"model": ", ".join(start.description["classes"]), "images": ", ".join(data.classes)}
         raise UserError("the model to fine-tune knows other classes than the images have", facts)
-    started = time.monotonic()
-    classifier = start.keras_model()
-    backbone = classifier.get_layer(BACKBONE)
-    layers = unfreeze_last(backbone, config.layers)
-    progress.note(f"training the last {layers} of {len(trainable_layers(backbone))} layers of the base, and the head")
-    counts = np.array(list(data.counts["train"].values()))
-    weights = dict(enumerate(class_weights(counts))) if config.class_weight == "balanced" else None
-    curve = fit(classifier, data, config, weights, seed)
+    meter = Meter()
+    with devices.strategy().scope():
+        classifier = start.keras_model()
+        backbone = classifier.get_layer(BACKBONE)
+        layers = unfreeze_last(backbone, config.layers)
+        total = len(trainable_layers(backbone))
+        network = parts(classifier, precision)
+        progress.note(f"training the last {layers} of {total} layers of the base, and the head, in {network.precision}")
+        counts = np.array(list(data.counts["train"].values()))
+        weights = dict(enumerate(class_weights(counts))) if config.class_weight == "balanced" else None
+        chosen, trained = train(data, network, config, weights, seed, Path(path).parent, meter)
+    curve = trained.curve
     best = max(epoch["validation_accuracy"] for epoch in curve)
     progress.note(f"best validation accuracy {best:.4f} of {len(curve)} epoch{'s' if len(curve) > 1 else ''}")
+    profile = meter.profile(trained.floor)
     described = {entry: value for entry, value in start.description.items() if entry not in ("schema", "versions")}
     training = {
         **described["training"],
@@ -73,8 +89,52 @@ def fine_tune(
             "curve": curve,
             "settings": config.model_dump(mode="json"),
             "trained_parameters": int(sum(np.prod(variable.shape) for variable in classifier.trainable_variables)),
-            "seconds": time.monotonic() - started,
+            "precision": network.precision,
+            "cache": chosen,
+            "seconds": profile["seconds"],
         },
     }
-    description = {**described, "candidate": candidate, "training": training}
+    profiles = {**described.get("profile", {}), "fine_tune": profile}
+    description = {**described, "candidate": candidate, "training": training, "profile": profiles}
     return model.write(path, classifier, "classifier", description, start.code)
+
+
+def train(
+    data: images.Images,
+    network: Parts,
+    config: FineTuneConfig,
+    class_weights: Mapping[int, float] | None,
+    seed: int,
+    folder: Path,
+    meter: Meter,
+) -> tuple[dict[str, Any], Trained]:
+    """Train a network's suffix, on what its trunk said once if that pays.
+
+    Args:
+        data: Training and validation images.
+        network: Changed in place.
+        config: How.
+        class_weights: How much an image of each class counts, None for all the same.
+        seed: Of every random choice.
+        folder: A cache lies in it while training runs.
+        meter: Of the step.
+
+    Returns:
+        What was chosen about caching and why, and how training went.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = -(-data.size("train") // config.batch_size)
+    size = network.split.trunk.input_shape[1:3]
+    with tempfile.TemporaryDirectory(prefix=".trunk-", dir=folder) as scratch:
+        chosen = plan(data, network, config, Path(scratch))
+        progress.note(chosen.why)
+        feed: Feed = ImagesFeed(data, size, config, seed)
+        floor = 0.0
+        if chosen.cached:
+            started = time.monotonic()
+            cache = compute(data, network, chosen, config, seed, Path(scratch) / "features")
+            floor = time.monotonic() - started
+            feed = CachedFeed(data, cache, network.split.shapes, chosen.views, config, seed)
+        trained = fit(network, feed, steps, chosen.cached, config, class_weights, seed, meter)
+    trained.floor += floor
+    return chosen.description(network), trained

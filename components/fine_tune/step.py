@@ -7,18 +7,27 @@ import tensorflow as tf
 
 from graftwork.artifacts.folder import write_json
 from graftwork.components.fine_tune.fine_tune import CANDIDATE, fine_tune
-from graftwork.config import FineTuneConfig, parse_point, validated
+from graftwork.config import FineTuneConfig, parse_point, parse_precision, validated
 from graftwork.progress import step
 
 
 @step("fine_tune")
-def run(images: Any, head: Any, model: Any, metrics: Any, settings: dict[str, Any], point: str, seed: int) -> None:
+def run(
+    images: Any,
+    head: Any,
+    model: Any,
+    metrics: Any,
+    settings: dict[str, Any],
+    point: str,
+    precision: str,
+    seed: int,
+) -> None:
     """Fine-tune the KFP artifact `head` on `images` and write the classifier to `model`."""
     tf.config.experimental.enable_op_determinism()
     chosen = parse_point(point)
     config = validated(FineTuneConfig, {**settings, **chosen}, "the parameter fine_tune")
     candidate = "-".join([CANDIDATE, *map(str, chosen.values())])
-    written = fine_tune(images.path, head.path, model.path, config, seed, candidate)
+    written = fine_tune(images.path, head.path, model.path, config, seed, candidate, parse_precision(precision))
     trained = written.description["training"].get("fine_tune", {})
     model.metadata["fine_tuned_layers"] = trained.get("layers", 0)
     results: dict[str, float] = {}

@@ -1,101 +1,183 @@
-"""The training loop of fine-tuning: what is fed, how the learning rate moves, when it stops."""
+"""The training loop of fine-tuning: how the learning rate moves, when it stops, what is kept."""
 
-from collections.abc import Mapping
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from graftwork import imaging, progress
-from graftwork.artifacts.images import Images
-from graftwork.artifacts.model import BACKBONE, HEAD
-from graftwork.components.fine_tune.augment import augment
+from graftwork import progress
+from graftwork.components.fine_tune.feeding import Feed
+from graftwork.components.fine_tune.parts import Parts
 from graftwork.config import FineTuneConfig
+from graftwork.metering import Meter
+from graftwork.networks import devices
+from graftwork.networks.precision import computing_in
 from graftwork.selection import rank
+
+Step = Callable[..., tf.Tensor]
+"""From inputs and labels to float32 (3,): the loss summed over the images, how many are right, how many there are."""
+
+
+@dataclass
+class Trained:
+    """How training went.
+
+    Attributes:
+        curve: Each epoch's losses, accuracies and last learning rate.
+        floor: Seconds that its steps would have taken if each had taken the median, and nothing had been waited for.
+    """
+
+    curve: list[dict[str, float]] = field(default_factory=list)
+    floor: float = 0.0
 
 
 def fit(
-    classifier: keras.Model, data: Images, config: FineTuneConfig, class_weights: Mapping[int, float] | None, seed: int
-) -> list[dict[str, float]]:
-    """Train the layers that are not frozen; at the end the classifier has the weights of its best epoch.
+    parts: Parts,
+    feed: Feed,
+    steps: int,
+    cached: bool,
+    config: FineTuneConfig,
+    class_weights: Mapping[int, float] | None,
+    seed: int,
+    meter: Meter,
+) -> Trained:
+    """Train the layers of the suffix that are not frozen; at the end they have the weights of the best epoch.
 
-    AdamW (Loshchilov and Hutter, 2019); the learning rate rises linearly, then falls as a cosine.
+    AdamW (Loshchilov and Hutter, 2019); the learning rate rises linearly, then falls as a cosine. Runs on every device
+    of the strategy in whose scope it is called; a batch is spread over them.
 
     Args:
-        classifier: A backbone and a head, see artifacts.model; changed in place.
-        data: Training and validation images.
-        config: Epochs, batch size, learning rate, augmentation.
+        parts: The network; its suffix is changed in place.
+        feed: Training and validation batches.
+        steps: How many training batches an epoch has.
+        cached: Whether the feed's inputs are what crosses the cut, not pixels.
+        config: Epochs, batch size, learning rate.
         class_weights: How much an image of each class counts, None for all the same.
-        seed: Of the order and the augmentation of images.
-
-    Returns:
-        Each epoch's losses, accuracies and last learning rate.
+        seed: Of every random layer.
+        meter: Counts the images, and the time that is spent waiting for them.
     """
     keras.utils.set_random_seed(seed)
-    size = tuple(classifier.input_shape[1:3])
-    steps = -(-data.size("train") // config.batch_size)
-    logits = _ending_in_logits(classifier)
+    strategy = tf.distribute.get_strategy()
+    suffix = parts.split.suffix
     optimizer = keras.optimizers.AdamW(
         _schedule(config, steps * config.epochs), weight_decay=config.weight_decay, clipnorm=1.0
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    logits.compile(
-        optimizer=optimizer,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=False,  # on CPUs compiling takes longer than it saves
+    optimizer.build(suffix.trainable_variables)
+    trained, best = Trained(), _Best(suffix)
+    total = steps * config.epochs
+    with computing_in(parts.precision, suffix):
+        signature = feed.validation().element_spec
+        train = _spread(_training_step(parts, cached, optimizer, class_weights, config.batch_size), strategy, signature)
+        check = _spread(_validation_step(parts, cached), strategy, signature)
+        detail, done = "", 0
+        for epoch in range(config.epochs):
+            seconds, sums = [], np.zeros(3)
+            for inputs, labels in meter.fed(strategy.experimental_distribute_dataset(feed.training(epoch))):
+                started = time.monotonic()
+                sums += train(inputs, labels).numpy()
+                seconds.append(time.monotonic() - started)
+                done += 1
+                progress.report(done, total, "batches", detail)
+            meter.images += int(sums[2])
+            trained.floor += statistics.median(seconds) * len(seconds)
+            started, checked = time.monotonic(), np.zeros(3)
+            for inputs, labels in strategy.experimental_distribute_dataset(feed.validation()):
+                checked += check(inputs, labels).numpy()
+            trained.floor += time.monotonic() - started
+            (loss, right, count), (validation_loss, validation_right, validation_count) = sums, checked
+            accuracy = validation_right / validation_count
+            trained.curve.append(
+                {
+                    "epoch": epoch + 1,
+                    "loss": loss / count,
+                    "accuracy": right / count,
+                    "validation_loss": validation_loss / validation_count,
+                    "validation_accuracy": accuracy,
+                    "learning_rate": float(optimizer.learning_rate),
+                }
+            )
+            detail = f"epoch {epoch + 1}: validation accuracy {accuracy:.4f}"
+            if best.is_stale(epoch, rank(accuracy, validation_loss / validation_count), config.patience):
+                break
+    best.restore()
+    return trained
+
+
+def _training_step(
+    parts: Parts,
+    cached: bool,
+    optimizer: keras.optimizers.Optimizer,
+    class_weights: Mapping[int, float] | None,
+    batch_size: int,
+) -> Step:
+    suffix = parts.split.suffix
+    variables = suffix.trainable_variables
+    weights = tf.constant(
+        [class_weights[label] for label in sorted(class_weights)] if class_weights else [], tf.float32
     )
-    watch = _Watch(config, steps)
-    logits.fit(
-        training_batches(data, size, config, seed),
-        validation_data=_batches(data, "validation", size, config.batch_size),
-        epochs=config.epochs,
-        class_weight=dict(class_weights) if class_weights else None,
-        callbacks=[watch],
-        shuffle=False,  # the data set shuffles itself
-        verbose=0,
-    )
-    return watch.curve
+
+    def step(inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tf.Tensor:
+        given = _given(parts, cached, inputs)
+        with tf.GradientTape() as tape:
+            logits = tf.cast(suffix(given, training=True), tf.float32)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            weighted = losses * tf.gather(weights, labels) if class_weights else losses
+            total = tf.reduce_sum(weighted)
+            replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+            # Gradients of all devices are added up: each contributes its share of the batch's mean. The last batch of
+            # an epoch is smaller; on one device its own size counts, as everybody does it.
+            count = tf.cast(tf.shape(labels)[0], tf.float32) if replicas == 1 else float(batch_size)
+            penalties = tf.add_n([tf.cast(value, tf.float32) for value in suffix.losses] or [tf.zeros([])])
+            loss = total / count + penalties / replicas
+        optimizer.apply(tape.gradient(loss, variables), variables)
+        return _sums(total, logits, labels)
+
+    return step
 
 
-def training_batches(data: Images, size: tuple[int, int], config: FineTuneConfig, seed: int) -> tf.data.Dataset:
-    """Return batches of training images, in a new order and newly augmented in every pass.
+def _validation_step(parts: Parts, cached: bool) -> Step:
+    def step(inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tf.Tensor:
+        logits = tf.cast(parts.split.suffix(_given(parts, cached, inputs), training=False), tf.float32)
+        return _sums(tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)), logits, labels)
 
-    Returns:
-        Elements are pixels float32 (n, *size, 3) in [0, 255] and labels int64 (n,).
+    return step
+
+
+def _given(parts: Parts, cached: bool, inputs: tuple[tf.Tensor, ...]) -> Any:
+    """Return what crosses the cut, in the structure and the dtype that the suffix takes."""
+    crossing = inputs if cached else parts.trunk(inputs[0])
+    values = [tf.cast(tensor, wanted.dtype) for tensor, wanted in zip(crossing, parts.split.suffix.inputs, strict=True)]
+    return values if len(values) > 1 else values[0]
+
+
+def _sums(loss: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    right = tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1) == labels, tf.float32))
+    return tf.stack([loss, right, tf.cast(tf.shape(labels)[0], tf.float32)])
+
+
+def _spread(step: Step, strategy: tf.distribute.Strategy, signature: Any) -> Step:
+    """Return a step compiled to run on all devices of a strategy.
+
+    Args:
+        step: What each device runs.
+        strategy: Of the devices.
+        signature: Specification of a batch; on several devices it comes in parts.
     """
-    batches = _batches(data, "train", size, config.batch_size, shuffle_seed=seed)
-    if not config.augment:
-        return batches
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    augmented = tf.data.Dataset.zip(batches, seeds).map(
-        lambda batch, own: (augment(batch[0], own, config.flip), batch[1]),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    return augmented.prefetch(tf.data.AUTOTUNE)
+    known = {"input_signature": signature} if strategy.num_replicas_in_sync == 1 else {"reduce_retracing": True}
 
+    @tf.function(autograph=False, **known)
+    def run(inputs: Any, labels: Any) -> tf.Tensor:
+        # XLA compiles what a device runs, not the exchange between devices.
+        own = tf.function(step, autograph=False, jit_compile=True) if devices.compiles() else step
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(own, args=(inputs, labels)), axis=None)
 
-def _batches(
-    data: Images, split: str, size: tuple[int, int], batch_size: int, shuffle_seed: int | None = None
-) -> tf.data.Dataset:
-    def example(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        return imaging.pixels(record["encoded"], size, data.stored_size), record["label"]
-
-    records = data.dataset(split, shuffle_seed)
-    decoded = records.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    steps = -(-data.size(split) // batch_size)
-    # Keras must know the number of batches: it finds the end of a data set of unknown length by running into it, and
-    # that counts as a further step of the optimizer.
-    return decoded.batch(batch_size).apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
-
-
-def _ending_in_logits(classifier: keras.Model) -> keras.Model:
-    """Return the same layers without the softmax, which is kinder to gradients inside the loss."""
-    outputs = classifier.get_layer(BACKBONE)(classifier.inputs[0])
-    for layer in classifier.get_layer(HEAD).layers[1:-1]:
-        outputs = layer(outputs)
-    return keras.Model(classifier.inputs[0], outputs)
+    return run
 
 
 def _schedule(config: FineTuneConfig, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -108,39 +190,24 @@ def _schedule(config: FineTuneConfig, steps: int) -> keras.optimizers.schedules.
     )
 
 
-class _Watch(keras.callbacks.Callback):
-    """Reports progress, keeps the weights of the best epoch, stops when validation no longer improves."""
+class _Best:
+    """Keeps the weights of the best epoch, and notices when validation no longer improves."""
 
-    def __init__(self, config: FineTuneConfig, steps: int) -> None:
-        super().__init__()
-        self.curve: list[dict[str, float]] = []
-        self._config, self._steps = config, steps
-        self._best: tuple[tuple[float, float], int, list[Any]] | None = None
-        self._batches, self._detail = 0, ""
+    def __init__(self, network: keras.Model) -> None:
+        self._network = network
+        self._score: tuple[float, float] | None = None
+        self._epoch = 0
+        self._weights: list[np.ndarray] = []
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._batches += 1
-        progress.report(self._batches, self._steps * self._config.epochs, "batches", self._detail)
+    def is_stale(self, epoch: int, score: tuple[float, float], patience: int) -> bool:
+        """Take an epoch's score; return whether it is the last that should be tried."""
+        if self._score is None or score > self._score:
+            self._score, self._epoch = score, epoch
+            self._weights = [variable.numpy() for variable in self._network.trainable_variables]
+            return False
+        return epoch - self._epoch >= patience
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
-        self.curve.append(
-            {
-                "epoch": epoch + 1,
-                "loss": float(logs["loss"]),
-                "accuracy": float(logs["accuracy"]),
-                "validation_loss": float(logs["val_loss"]),
-                "validation_accuracy": float(logs["val_accuracy"]),
-                "learning_rate": float(self.model.optimizer.learning_rate),
-            }
-        )
-        self._detail = f"epoch {epoch + 1}: validation accuracy {logs['val_accuracy']:.4f}"
-        score = rank(logs["val_accuracy"], logs["val_loss"])
-        if self._best is None or score > self._best[0]:
-            self._best = score, epoch, self.model.get_weights()
-        elif epoch - self._best[1] >= self._config.patience:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if self._best is not None:
-            self.model.set_weights(self._best[2])
+    def restore(self) -> None:
+        """Give the network the weights of the best epoch."""
+        for variable, value in zip(self._network.trainable_variables, self._weights, strict=False):
+            variable.assign(value)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from graftwork.artifacts.model import leaf_layers
-from graftwork.components.load_base_model.cut import Node, bottlenecks, calls
+from graftwork.networks.graph import Node, bottlenecks, calls
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Where to cut a trained network: which of its outputs becomes the features."""
 
 import difflib
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -9,6 +8,7 @@ import keras
 from graftwork.artifacts.model import BASE, leaf_layers
 from graftwork.components.load_base_model.opened import AUTO, PENULTIMATE, OpenedModel
 from graftwork.errors import UserError
+from graftwork.networks.graph import Node, bottlenecks, calls
 
 _ENDS_SPACE = (
     keras.layers.Flatten,
@@ -16,15 +16,6 @@ _ENDS_SPACE = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,
 )
-
-
-@dataclass(frozen=True)
-class Node:
-    """One call of a layer: the layer, what goes in, what comes out."""
-
-    layer: Any
-    inputs: list[Any]
-    outputs: list[Any]
 
 
 def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
@@ -58,35 +49,6 @@ def require_image_input(opened: OpenedModel) -> None:
         "expected": "one input of shape (None, height, width, 3), or 1 for grey images",
     }
     raise UserError("the base model's input is not an image", facts, next="give a model trained on images")
-
-
-def calls(model: keras.Model) -> list[Node]:
-    """Return the calls that make up a functional model, inputs first, in the order of computation."""
-    by_depth = model._nodes_by_depth  # Keras offers no public view of a model's graph
-    return [
-        Node(node.operation, list(node.input_tensors), list(node.outputs))
-        for depth in sorted(by_depth, reverse=True)
-        for node in by_depth[depth]
-    ]
-
-
-def bottlenecks(nodes: list[Node], outputs: set[int]) -> set[int]:
-    """Return the ids of the calls whose output is the only tensor alive after them: every path passes through it."""
-    uses: dict[int, int] = {}
-    for node in nodes:
-        for tensor in node.inputs:
-            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
-    alive: set[int] = set()
-    found = set()
-    for node in nodes:
-        for tensor in node.inputs:
-            uses[id(tensor)] -= 1
-            if not uses[id(tensor)]:
-                alive.discard(id(tensor))
-        alive |= {id(tensor) for tensor in node.outputs if uses.get(id(tensor)) or id(tensor) in outputs}
-        if len(alive) == 1 and id(node.outputs[0]) in alive:
-            found.add(id(node))
-    return found
 
 
 def _cut(model: keras.Model, opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:

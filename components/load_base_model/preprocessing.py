@@ -15,11 +15,11 @@ import numpy as np
 from graftwork.artifacts.model import leaf_layers
 from graftwork.artifacts.saved_function import SavedFunction
 from graftwork.components.load_base_model.architectures import families_of, known_by_names, preprocessing_of
-from graftwork.components.load_base_model.cut import Node, calls
 from graftwork.components.load_base_model.opened import OpenedModel
 from graftwork.components.load_base_model.structure import recognise
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
 from graftwork.errors import UserError
+from graftwork.networks.graph import Node, calls
 
 _GREYS = (0.0, 0.2, 1.0, 51.0, 255.0)
 """Both ranges, [0, 1] and [0, 255], with what lies at a fifth of them, to see whether the arithmetic is linear."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import keras
 
-from graftwork.components.load_base_model.cut import calls
+from graftwork.networks.graph import calls
 
 TABLE = Path(__file__).with_name("architectures.json")
 CLASSES, FLAT = "classes", "flat"

@@ -1,13 +1,14 @@
 """The features contract: what the frozen part of a network says about every image, computed once.
 
 features.json                which base, which layer, which images
-<split>-features.npy         float32 (n, d)
+<split>-features.npy         float32 or float16 (n, ...)
 <split>-labels.npy           int32 (n,)
 <split>-keys.npy             S64 (n,), the images' SHA-256
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ import numpy as np
 
 from graftwork.artifacts import arrays
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.metering import Profile
 from graftwork.shards import WHOLE, Shard, incomplete
 
 SCHEMA = "graftwork.features/1"
 DESCRIPTION = "features.json"
 SPLITS = ("train", "validation")
 """The test split is not among them: only the evaluation reads it."""
-_DTYPES = {"features": np.dtype(np.float32), "labels": np.dtype(np.int32), "keys": np.dtype("S64")}
+DTYPES = ("float32", "float16")
+"""Of the features; "dtype" in features.json, float32 where it says nothing."""
+_LABELS, _KEYS = np.dtype(np.int32), np.dtype("S64")
 _CHUNK_BYTES = 16 * 2**20
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -34,7 +38,7 @@ class Split:
     """The features of one split, on disk, in as many parts as there are shards.
 
     Attributes:
-        parts: float32 (n, ...) each, memory-mapped.
+        parts: float32 or float16 (n, ...) each, memory-mapped.
         labels: int32 (n,), of all parts.
         key_parts: S64 (n,) each, memory-mapped.
     """
@@ -59,10 +63,10 @@ class Split:
     @property
     def chunk_rows(self) -> int:
         """How many rows `chunks` reads at a time: a few MiB worth."""
-        return max(1, _CHUNK_BYTES // max(1, int(np.prod(self.row_shape)) * _DTYPES["features"].itemsize))
+        return max(1, _CHUNK_BYTES // max(1, int(np.prod(self.row_shape)) * np.dtype(np.float32).itemsize))
 
     def chunks(self, order: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield all rows, chunk by chunk, with their labels; the chunks do not depend on the number of parts.
+        """Yield all rows as float32, chunk by chunk, with labels; the chunks do not depend on the number of parts.
 
         The rows are read from the files, not through the memory maps, whose pages would count as this process's memory.
 
@@ -76,6 +80,31 @@ class Split:
             stop = min(start + rows, len(self))
             yield self._read(start, stop), self.labels[start:stop]
 
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Return single rows by their numbers, in the dtype they are stored in.
+
+        They are read from the files, not through the memory maps, whose pages would count as this process's memory.
+
+        Args:
+            numbers: int (m,), in any order.
+
+        Returns:
+            (m, ...).
+        """
+        part = self.parts[0]
+        values = np.empty((len(numbers), *self.row_shape), part.dtype)
+        last = np.cumsum([len(part) for part in self.parts])
+        with ExitStack() as stack:
+            files: dict[int, int] = {}
+            for place, number in enumerate(numbers):
+                index = int(np.searchsorted(last, number, side="right"))
+                part = self.parts[index]
+                if index not in files:
+                    files[index] = stack.enter_context(Path(part.filename).open("rb", buffering=0)).fileno()  # type: ignore[arg-type]
+                row = int(number) - int(last[index]) + len(part)
+                _read_into(files[index], values[place], part.offset + row * values[place].nbytes)
+        return values
+
     def _read(self, start: int, stop: int) -> np.ndarray:
         read, first = [], 0
         for part in self.parts:
@@ -83,7 +112,13 @@ class Split:
             if low < high:
                 read.append(_rows(part, low, high))
             first += len(part)
-        return read[0] if len(read) == 1 else np.concatenate(read)
+        rows = read[0] if len(read) == 1 else np.concatenate(read)
+        return rows.astype(np.float32, copy=False)
+
+
+def _read_into(file: int, row: np.ndarray, offset: int) -> None:
+    if os.preadv(file, [memoryview(row).cast("B")], offset) != row.nbytes:
+        raise OSError("the file of features ended early")
 
 
 def _rows(part: np.memmap, start: int, stop: int) -> np.ndarray:
@@ -101,11 +136,13 @@ class Features:
         path: The folder, of the first shard.
         description: What features.json says; "base" and "images" are the fingerprints of what they were made from.
         splits: train and validation.
+        profiles: How the extraction of each shard went, as far as it was written down.
     """
 
     path: Path
     description: dict[str, Any]
     splits: dict[str, Split]
+    profiles: list[Profile]
 
     @property
     def classes(self) -> list[str]:
@@ -124,15 +161,18 @@ def write(
     sizes: Mapping[str, int],
     row_shape: tuple[int, ...],
     batches: Mapping[str, Iterable[Batch]],
+    profile: Callable[[], Profile] | None = None,
 ) -> Features:
     """Write a features artifact, batch by batch.
 
     Args:
         path: The folder to make; it appears when it is whole.
-        description: What features.json shall say: "base", "images", "classes", "stored_size"; "shard" of a share.
+        description: What features.json shall say: "base", "images", "classes", "stored_size"; of a share "shard"; of
+            features that are not float32 "dtype".
         sizes: The number of images of each split.
         row_shape: Shape of one image's features, as in (1280,).
         batches: The features of each split, in order.
+        profile: Called when all is written; returns how the step went.
 
     Returns:
         What was written, be it one shard of several.
@@ -140,12 +180,14 @@ def write(
     Raises:
         ValueError: A split's batches hold more or fewer images than announced.
     """
+    dtype = str(description.get("dtype", DTYPES[0]))
     with written_whole(path) as folder:
         for split in SPLITS:
-            written = arrays.write(_layouts(folder, split, sizes[split], row_shape), batches[split])
+            written = arrays.write(_layouts(folder, split, sizes[split], row_shape, dtype), batches[split])
             if written != sizes[split]:
                 raise ValueError(f"{split}: {written} rows of features for {sizes[split]} images")
-        write_json(folder / DESCRIPTION, {"schema": SCHEMA, **description, "splits": dict(sizes), "shape": row_shape})
+        described = {"schema": SCHEMA, **description, "splits": dict(sizes), "shape": row_shape}
+        write_json(folder / DESCRIPTION, described | ({"profile": profile()} if profile else {}))
     return _read_one(path)
 
 
@@ -161,7 +203,7 @@ def read(path: str | os.PathLike[str], *others: str | os.PathLike[str]) -> Featu
     if why := incomplete([features.shard for features in shards]):
         raise not_an_artifact("features", first.path / DESCRIPTION, why)
     for other in shards:
-        for entry in ("base", "images", "feature_layer", "shape"):
+        for entry in ("base", "images", "feature_layer", "shape", "dtype"):
             if other.description.get(entry) != first.description.get(entry):
                 why = f'its "{entry}" is another than that of {first.path}'
                 raise not_an_artifact("features", other.path / DESCRIPTION, why)
@@ -173,7 +215,7 @@ def read(path: str | os.PathLike[str], *others: str | os.PathLike[str]) -> Featu
         )
         for split in SPLITS
     }
-    return Features(first.path, first.description, splits)
+    return Features(first.path, first.description, splits, [profile for shard in shards for profile in shard.profiles])
 
 
 def _read_one(path: str | os.PathLike[str]) -> Features:
@@ -182,14 +224,22 @@ def _read_one(path: str | os.PathLike[str]) -> Features:
     for entry in ("base", "images", "classes", "stored_size", "splits", "shape"):
         if entry not in description:
             raise not_an_artifact("features", folder / DESCRIPTION, f'the entry "{entry}" is missing')
+    dtype = description.get("dtype", DTYPES[0])
+    if dtype not in DTYPES:
+        why = f'its "dtype" is {dtype!r}, expected {" or ".join(DTYPES)}'
+        raise not_an_artifact("features", folder / DESCRIPTION, why)
     splits = {}
     for split in SPLITS:
-        layouts = _layouts(folder, split, description["splits"].get(split), tuple(description["shape"]))
+        layouts = _layouts(folder, split, description["splits"].get(split), tuple(description["shape"]), dtype)
         rows, labels, keys = (arrays.read("features", file, layout) for file, layout in layouts.items())
         splits[split] = Split((rows,), np.array(labels), (keys,))
-    return Features(folder, description, splits)
+    return Features(folder, description, splits, [description["profile"]] if "profile" in description else [])
 
 
-def _layouts(folder: Path, split: str, size: int, row_shape: tuple[int, ...]) -> dict[Path, arrays.Layout]:
-    shapes = {"features": (size, *row_shape), "labels": (size,), "keys": (size,)}
-    return {folder / f"{split}-{name}.npy": (shape, _DTYPES[name]) for name, shape in shapes.items()}
+def _layouts(folder: Path, split: str, size: int, row_shape: tuple[int, ...], dtype: str) -> dict[Path, arrays.Layout]:
+    layouts = {
+        "features": ((size, *row_shape), np.dtype(dtype)),
+        "labels": ((size,), _LABELS),
+        "keys": ((size,), _KEYS),
+    }
+    return {folder / f"{split}-{name}.npy": layout for name, layout in layouts.items()}

@@ -12,15 +12,17 @@ import csv
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from graftwork import imaging
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.metering import Profile
 from graftwork.shards import WHOLE, Shard
 
 SCHEMA = "graftwork.images/1"
@@ -28,6 +30,7 @@ SPLITS = ("train", "validation", "test")
 DESCRIPTION = "dataset.json"
 REJECTED = "rejected.csv"
 _IMAGES_PER_SHARD = 1024
+_OPEN_FILES = 4
 _FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
     "image/label": tf.io.FixedLenFeature([], tf.int64),
@@ -68,6 +71,9 @@ class Images:
         stored_size: Shorter side in pixels that no stored image exceeds.
         rejected: How many images of the source were left out.
         duplicates: How many were the same bytes as another one, of which one was kept.
+        shape: (height, width) of the stored images if all have the same, in pixels; None if not, or if nobody looked.
+        profile: How each step went that made this, by the step's name; empty if nobody measured.
+        files: The TFRecord files of each split, in the order of their records.
     """
 
     path: Path
@@ -80,6 +86,8 @@ class Images:
     stored_size: int
     rejected: int
     duplicates: int
+    shape: tuple[int, int] | None
+    profile: dict[str, Profile]
     files: dict[str, list["File"]]
 
     def size(self, split: str, shard: Shard = WHOLE) -> int:
@@ -91,22 +99,96 @@ class Images:
 
         Args:
             split: One of SPLITS.
-            shuffle_seed: Order files and records anew in every pass, repeatably for a seed; None keeps the order.
+            shuffle_seed: Order files and records anew in every pass, repeatably for a seed (and for the global seed of
+                TensorFlow, if one is set); None keeps the order.
             shard: A share of the split: a stretch of its files, perhaps none.
 
         Returns:
             Elements are dictionaries of scalars: encoded (string), label (int64), key (string), source (string).
         """
-        paths = [str(file.path) for file in self._share(split, shard)]
-        files = tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string, shape=[len(paths)]))
-        if shuffle_seed is not None:
-            files = files.shuffle(max(1, len(paths)), seed=shuffle_seed, reshuffle_each_iteration=True)
-        # Of few files, the order on disk is kept: a cycle of one.
-        cycle = 1 if shuffle_seed is None else 4
-        records = files.interleave(tf.data.TFRecordDataset, cycle_length=cycle)
-        if shuffle_seed is not None:
-            records = records.shuffle(_IMAGES_PER_SHARD, seed=shuffle_seed, reshuffle_each_iteration=True)
+        records = self._in_order(split, shuffle_seed, shard, lambda path, rows: tf.data.TFRecordDataset(path))
         return records.map(_parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def order(self, split: str, shuffle_seed: int | None = None, shard: Shard = WHOLE) -> tf.data.Dataset:
+        """Return which record `dataset` yields when, in every pass; reads nothing.
+
+        Args:
+            split: One of SPLITS.
+            shuffle_seed: As of `dataset`.
+            shard: As of `dataset`.
+
+        Returns:
+            Elements are int64 scalars: the position of the record in the split, over all its files in the order on
+            disk, counted from 0.
+        """
+        return self._in_order(split, shuffle_seed, shard, lambda path, rows: tf.data.Dataset.range(rows[0], rows[1]))
+
+    def batches(
+        self,
+        split: str,
+        size: tuple[int, int],
+        batch_size: int,
+        shuffle_seed: int | None = None,
+        shard: Shard = WHOLE,
+    ) -> tf.data.Dataset:
+        """Return the images of a split as a network takes them, decoded on all cores and ahead of time.
+
+        Args:
+            split: One of SPLITS.
+            size: (height, width) of the network's input, in pixels.
+            batch_size: Images in a batch; the last one may have fewer.
+            shuffle_seed: As of `dataset`, and the order is the same.
+            shard: As of `dataset`.
+
+        Returns:
+            Elements are pixels float32 (n, *size, 3) in [0, 255], labels int64 (n,) and keys string (n,). How many
+            batches there are is known.
+        """
+        parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+        records = self._in_order(split, shuffle_seed, shard, lambda path, rows: tf.data.TFRecordDataset(path))
+        shape = self.shape
+
+        def decoded(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            record = _parse(serialized)
+            if shape is None:
+                image = imaging.pixels(record["encoded"], size, self.stored_size)
+            else:  # no stored image is larger than the stored size
+                image = tf.ensure_shape(imaging.decode(record["encoded"]), (*shape, 3))
+            return image, record["label"], record["key"]
+
+        batches = records.map(decoded, **parallel).batch(batch_size)
+        if shape is not None:  # one call that stretches many images takes half as long as many calls
+            batches = batches.map(lambda image, label, key: (imaging.resize(image, size), label, key), **parallel)
+        # Keras must know the number of batches: it finds the end of a data set of unknown length by running into it,
+        # and that counts as a further step of the optimizer.
+        steps = -(-self.size(split, shard) // batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+
+    def _in_order(
+        self, split: str, shuffle_seed: int | None, shard: Shard, elements: Callable[..., tf.data.Dataset]
+    ) -> tf.data.Dataset:
+        """Return the elements of a split's files in the one order that a seed stands for.
+
+        Args:
+            split: One of SPLITS.
+            shuffle_seed: As of `dataset`.
+            shard: As of `dataset`.
+            elements: From the path of a file (string) and the positions of its first record and of the one behind its
+                last (int64 (2,)) to its elements, one per record.
+        """
+        positions = list(accumulate((file.images for file in self.files[split]), initial=0))
+        block = shard.block(len(self.files[split]))
+        paths = [str(self.files[split][number].path) for number in block]
+        rows = [positions[number : number + 2] for number in block]
+        files = tf.data.Dataset.from_tensor_slices(
+            (tf.constant(paths, tf.string, shape=[len(block)]), tf.constant(rows, tf.int64, shape=[len(block), 2]))
+        )
+        if shuffle_seed is None:
+            return files.interleave(elements, cycle_length=1)
+        shuffled = files.shuffle(max(1, len(block)), seed=shuffle_seed, reshuffle_each_iteration=True)
+        # Files hold records in the order of their content hashes, which is random: few need to be open to mix well.
+        mixed = shuffled.interleave(elements, cycle_length=_OPEN_FILES)
+        return mixed.shuffle(_IMAGES_PER_SHARD, seed=shuffle_seed, reshuffle_each_iteration=True)
 
     def _share(self, split: str, shard: Shard) -> list["File"]:
         return [self.files[split][number] for number in shard.block(len(self.files[split]))]
@@ -129,6 +211,8 @@ def write(
     source_fingerprint: str,
     split_policy: dict[str, Any],
     stored_size: int,
+    shape: tuple[int, int] | None = None,
+    profile: Callable[[], dict[str, Profile]] | None = None,
 ) -> Images:
     """Write an images artifact.
 
@@ -143,6 +227,8 @@ def write(
         source_fingerprint: What the source held.
         split_policy: How the splits were made, to be shown.
         stored_size: Shorter side in pixels that no stored image exceeds.
+        shape: (height, width) of the images if all have the same, in pixels.
+        profile: Called when all images are written; returns how each step went that made them, by the step's name.
 
     Returns:
         The artifact, as `read` returns it.
@@ -171,11 +257,12 @@ def write(
             "fingerprint": fingerprint.hexdigest(),
             "split_policy": split_policy,
             "image_policy": {"stored_size": stored_size},
+            "shape": shape,
             "rejected": rejections,
             "duplicates": duplicates,
             "shards": shards,
         }
-        write_json(folder / DESCRIPTION, description)
+        write_json(folder / DESCRIPTION, description | ({"profile": profile()} if profile else {}))
     return read(path)
 
 
@@ -200,6 +287,8 @@ def read(path: str | os.PathLike[str]) -> Images:
             stored_size=int(description["image_policy"]["stored_size"]),
             rejected=int(description["rejected"]),
             duplicates=int(description["duplicates"]),
+            shape=_shape(description.get("shape")),
+            profile=dict(description.get("profile", {})),
             files=files,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -239,6 +328,10 @@ def _example(record: Record) -> bytes:
 def _parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     parsed = tf.io.parse_single_example(serialized, _FEATURES)
     return {name.removeprefix("image/"): value for name, value in parsed.items()}
+
+
+def _shape(entry: Sequence[int] | None) -> tuple[int, int] | None:
+    return (int(entry[0]), int(entry[1])) if entry else None
 
 
 def _checked(folder: Path, entry: Mapping[str, Any]) -> File:

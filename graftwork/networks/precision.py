@@ -1,0 +1,101 @@
+"""In which precision a network computes: bfloat16 where the device has instructions for it, else float32."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from graftwork.artifacts.model import leaf_layers
+from graftwork.config import Precision
+
+_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
+_GPU_CAPABILITY = (8, 0)
+"""The first of NVIDIA's that computes in bfloat16."""
+_DEPTHWISE = (
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+_EXACT = (
+    keras.layers.Rescaling,
+    keras.layers.Normalization,
+    keras.layers.Softmax,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+)
+"""Layers that stay in float32: of pixels and of features every digit counts, and they cost next to nothing."""
+
+
+def resolved(precision: Precision) -> str:
+    """Return "float32" or "bfloat16" for what a user asks for, on the device of this process.
+
+    Of training on a CPU see `for_training`.
+    """
+    if precision != "auto":
+        return precision
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
+        capable = all(tuple(detail.get("compute_capability", (0, 0))) >= _GPU_CAPABILITY for detail in details)
+    else:
+        capable = bool(_CPU_FLAGS & set(_cpu_flags()))
+    return "bfloat16" if capable else "float32"
+
+
+def for_training(precision: Precision, network: keras.Model) -> str:
+    """Return what a network is trained in: as `resolved`, but on a CPU float32 if that is what it is fast in.
+
+    The gradients of depthwise and grouped convolutions have no bfloat16 instructions behind them in TensorFlow's CPU
+    kernels; they take several times as long as in float32.
+    """
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if precision == "auto" and not on_gpu and any(map(_is_grouped, leaf_layers(network))):
+        return "float32"
+    return resolved(precision)
+
+
+def _is_grouped(layer: keras.Layer) -> bool:
+    return isinstance(layer, _DEPTHWISE) or getattr(layer, "groups", 1) > 1
+
+
+@contextmanager
+def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
+    """Let layers compute in a precision while the block runs; their weights stay float32.
+
+    Functions traced inside keep computing so. Layers with a policy of their own, and those in which digits count, are
+    left as they are.
+
+    Args:
+        precision: "float32" for no change, or "bfloat16".
+        networks: Models whose layers change.
+    """
+    layers = {id(layer): layer for network in networks for layer in leaf_layers(network)}.values()
+    changed = []
+    if precision != "float32":
+        changed = [layer for layer in layers if _can_change(layer)]
+    try:
+        for layer in changed:
+            layer.dtype_policy = f"mixed_{precision}"
+        yield
+    finally:
+        for layer in changed:
+            layer.dtype_policy = "float32"
+
+
+def _can_change(layer: keras.Layer) -> bool:
+    name = getattr(getattr(layer, "dtype_policy", None), "name", "")
+    own = type(layer).__module__.startswith("keras.")
+    return name == "float32" and own and not isinstance(layer, (keras.layers.InputLayer, *_EXACT))
+
+
+def _cpu_flags() -> list[str]:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return []
+    line = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
+    return line.partition(":")[2].split()
