@@ -11,7 +11,7 @@ BUILD ?= docker build
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
         --custom-compile-command "make lock"
 
-.PHONY: demo test test-slow lint bench-memory bench-opening lock image clean
+.PHONY: demo test test-slow lint bench bench-head bench-memory bench-opening lock image clean
 
 demo: $(VENV)/.ready-demo            ## Train a classifier of digits from a saved Keras model, about five minutes
 	$(BIN)/graftwork demo --output $(DEMO)
@@ -29,6 +29,12 @@ lint: $(VENV)/.ready-dev             ## Style, types, layers
 	cp -R graftwork $(INSTALLED)/ && cp -R components pipelines $(INSTALLED)/graftwork/
 	cd $(INSTALLED) && ../bin/lint-imports --config ../../pyproject.toml
 	MYPYPATH=$(INSTALLED) $(BIN)/mypy -p graftwork
+
+bench: $(VENV)/.ready-dev            ## Training, beside the well-known recipes and KerasHub; about an hour
+	$(BIN)/python benchmarks/training.py
+
+bench-head: $(VENV)/.ready-dev       ## The linear head on 100,000 x 2,048 features, beside scikit-learn
+	$(BIN)/python benchmarks/head.py
 
 bench-memory: $(VENV)/.ready-dev     ## Peak memory of every step, at 5,000 and at 50,000 images
 	$(BIN)/python benchmarks/memory.py

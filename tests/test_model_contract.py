@@ -97,7 +97,7 @@ def test_the_keras_model_predicts_the_same_and_trains_on(classifier: keras.Model
 def test_the_serving_graph_sees_the_pixels_that_prepared_data_has(folder: Path) -> None:
     # A photograph larger than the stored size: training sees it shrunk and stored, serving sees the original.
     original = tf.io.encode_jpeg(next(coloured_squares(1, size=301))[0])
-    stored = tf.io.encode_png(imaging.shrink(imaging.decode(original), 28))
+    stored = tf.io.encode_png(imaging.decode_shrunk(original, 28))
     np.testing.assert_array_equal(imaging.pixels(original, (24, 24), 28), imaging.pixels(stored, (24, 24), 28))
     answer = tf.saved_model.load(str(folder)).signatures["serving_default"](image_bytes=tf.stack([original, stored]))
     np.testing.assert_allclose(answer["probabilities"][0], answer["probabilities"][1], atol=1e-6)

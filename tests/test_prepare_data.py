@@ -2,14 +2,15 @@
 
 import csv
 import io
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -40,6 +41,14 @@ def split_of_each_image(artifact: images.Images) -> dict[str, str]:
 def rejections(artifact: images.Images) -> dict[str, str]:
     with (artifact.path / images.REJECTED).open(encoding="utf-8") as file:
         return {Path(row["source"]).name: row["reason"] for row in csv.DictReader(file)}
+
+
+def content(artifact: Path) -> dict[str, Any]:
+    """Return what each file holds; how long it took to make apart."""
+    files: dict[str, Any] = {file.name: file.read_bytes() for file in artifact.iterdir()}
+    files[images.DESCRIPTION] = json.loads(files[images.DESCRIPTION])
+    del files[images.DESCRIPTION]["profile"]
+    return files
 
 
 @pytest.fixture
@@ -285,7 +294,7 @@ class TestStorage:
                 assert record.encoded == original
             else:
                 shrunk += 1
-                expected = imaging.shrink(imaging.decode(original), 28)
+                expected = imaging.decode_shrunk(original, 28)
                 assert min(expected.shape[:2]) == 28
                 np.testing.assert_array_equal(imaging.decode(record.encoded), expected)
         assert shrunk > 5
@@ -313,8 +322,7 @@ class TestStorage:
     def test_the_same_source_gives_the_same_bytes(self, photos: Path, tmp_path: Path) -> None:
         first, second = prepared(photos, tmp_path / "a"), prepared(photos, tmp_path / "b")
         assert first.fingerprint == second.fingerprint
-        for file in sorted(first.path.iterdir()):
-            assert file.read_bytes() == (second.path / file.name).read_bytes()
+        assert content(first.path) == content(second.path)
 
     @pytest.mark.parametrize("shards", [2, 3, 300])
     def test_the_number_of_shards_changes_nothing(self, photos: Path, tmp_path: Path, shards: int) -> None:
@@ -324,8 +332,7 @@ class TestStorage:
         (photos / "green" / "none.png").write_bytes(b"")
         one, many = prepared(photos, tmp_path / "one"), prepared(photos, tmp_path / "many", shards=shards)
         assert (one.duplicates, one.rejected) == (1, 3)
-        for file in sorted(one.path.iterdir()):
-            assert file.read_bytes() == (many.path / file.name).read_bytes()
+        assert content(one.path) == content(many.path)
 
     def test_a_missing_shard_or_one_of_another_source_is_found_out(self, photos: Path, tmp_path: Path) -> None:
         parts = [ingest(str(photos), "f", Shard(number, 3), 24, tmp_path / str(number)).path for number in (1, 2, 3)]
@@ -335,6 +342,23 @@ class TestStorage:
         with pytest.raises(UserError, match="another source"):
             prepare(parts, tmp_path / "out", LENIENT)
         assert not (tmp_path / "out").exists()
+
+    def test_how_the_steps_went_is_written_down(self, photos: Path, tmp_path: Path) -> None:
+        profile = prepared(photos, tmp_path / "out", shards=3).profile
+        assert set(profile) == {"ingest_images", "prepare_data"}
+        for step in profile.values():
+            assert step["images"] == 240
+            assert step["seconds"] > 0
+            assert 0 <= step["waiting_for_input"] <= 1
+            assert step["peak_memory_mib"] > 0
+
+    def test_whether_all_images_have_one_shape_is_known(self, photos: Path, tmp_path: Path) -> None:
+        assert prepared(photos, tmp_path / "a").shape == (20, 20)
+        assert prepared(photos, tmp_path / "b", stored_size=10).shape == (10, 10)
+        Image.new("RGB", (20, 19)).save(photos / "red" / "flat.png")
+        assert prepared(photos, tmp_path / "c").shape is None
+        shutil.copy(photos / "red" / "flat.png", photos / "blue" / "flat.png")  # contradict each other: both left out
+        assert prepared(photos, tmp_path / "d").shape == (20, 20)
 
     @pytest.mark.parametrize(("file", "expected"), [("images.bin", "bytes, expected"), ("rows.jsonl", "is missing")])
     def test_a_damaged_shard_is_found_out(self, photos: Path, tmp_path: Path, file: str, expected: str) -> None:
@@ -416,9 +440,3 @@ class TestFingerprint:
 
         code = "import sys, graftwork.components.fingerprint_source.fingerprint;sys.exit('tensorflow' in sys.modules)"
         subprocess.run([sys.executable, "-P", "-c", code], check=True)
-
-
-def test_shrinking_keeps_proportions() -> None:
-    image = tf.zeros([100, 150, 3], tf.uint8)
-    assert imaging.shrink(image, 50).shape == (50, 75, 3)
-    assert imaging.shrink(image, 100).shape == (100, 150, 3)

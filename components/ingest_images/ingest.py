@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from graftwork import imaging, progress, sources, storage
 from graftwork.artifacts import ingested
-from graftwork.components.ingest_images.read import read
+from graftwork.components.ingest_images.read import fit, read
+from graftwork.metering import Meter
 from graftwork.shards import WHOLE, Shard
 
 
@@ -31,20 +32,27 @@ def ingest(
     Raises:
         UserError: There is no such source.
     """
+    meter = Meter()
     stored_size = stored_size or imaging.stored_size_for(input_size)
     rows = (row for number, row in enumerate(sources.rows(data)) if shard.deals(number))
     if shard != WHOLE:
         progress.note(f"shard {shard}")
     return ingested.write(
         path,
-        _read(rows, stored_size),
+        _read(rows, stored_size, meter),
         source=data,
         fingerprint=fingerprint,
         shard=shard,
         stored_size=stored_size,
+        profile=meter.profile,
     )
 
 
-def _read(rows: Iterator[sources.Row], stored_size: int) -> Iterator[tuple[ingested.Row, bytes]]:
-    images = storage.map_in_order(functools.partial(read, stored_size=stored_size), rows)
-    yield from progress.track(images, None, "images")
+def _read(rows: Iterator[sources.Row], stored_size: int, meter: Meter) -> Iterator[tuple[ingested.Row, bytes]]:
+    # Several files are waited for at a time, however few processors there are; as many images are decoded at a time as
+    # there are processors, because a photograph takes much memory while it is.
+    contents = meter.fed(storage.map_in_order(read, rows))
+    fitted = storage.map_in_order(functools.partial(fit, stored_size=stored_size), contents, os.cpu_count() or 1)
+    for row in progress.track(fitted, None, "images"):
+        meter.images += 1
+        yield row

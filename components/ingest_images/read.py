@@ -1,83 +1,101 @@
-"""One image of the source: read, checked, decoded and, if it is large, shrunk. Each is opened once."""
+"""One image of the source: read, then checked, decoded and, if it is large, shrunk."""
 
 import hashlib
 import io
-import os
-import threading
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from graftwork import imaging, sources, storage
 from graftwork.artifacts.ingested import Row
 
-_DECODING = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""Many threads wait for files, but only as many hold a decoded photograph as can work on one."""
 _MOST_PIXELS = 2**27  # a small file can hold an image that fills the memory
+_COMPRESSION = 1  # zlib's fastest: the files become a tenth larger, and large images take half as long in all
+_NO_SIZE = (0, 0)
 
 
-def read(row: sources.Row, stored_size: int) -> tuple[Row, bytes]:
-    """Read one image and make it fit to be stored.
+@dataclass(frozen=True)
+class Content:
+    """A row of the source with the bytes of its image; none if `row.reason` says why it cannot be used."""
+
+    row: Row
+    image: bytes = b""
+
+
+def read(row: sources.Row) -> Content:
+    """Read one image. This is where files are waited for."""
+    known = Row(row.source, row.label, row.split, row.group)
+    if row.label is None:
+        return Content(replace(known, reason="no label"))
+    try:
+        return Content(known, storage.read(row.source) if row.content is None else row.content)
+    except (FileNotFoundError, NotADirectoryError):
+        return Content(replace(known, reason="not found"))
+    except OSError as error:
+        return Content(replace(known, reason=f"cannot be read: {error.strerror or error}"))
+
+
+def fit(content: Content, stored_size: int) -> tuple[Row, bytes]:
+    """Check one image and make it fit to be stored. This is where processors work.
 
     Args:
-        row: Where it is and what it shows.
+        content: As `read` returns it.
         stored_size: In pixels. An image whose shorter side is larger is shrunk and stored as PNG, without loss, so
             that a model that shrinks the original in the same way sees the same pixels. Others keep their bytes.
 
     Returns:
         The row and the image to store; or the row with the reason why it cannot be used, and b"".
     """
-    known = Row(row.source, row.label, row.split, row.group)
-    if row.label is None:
-        return replace(known, reason="no label"), b""
-    try:
-        content = storage.read(row.source) if row.content is None else row.content
-    except (FileNotFoundError, NotADirectoryError):
-        return replace(known, reason="not found"), b""
-    except OSError as error:
-        return replace(known, reason=f"cannot be read: {error.strerror or error}"), b""
-    reason = _unfit(content)
+    row, image = content.row, content.image
+    if row.reason:
+        return row, b""
+    reason, size = _header(image)
     if reason:
-        return replace(known, reason=reason), b""
+        return replace(row, reason=reason), b""
     try:
-        with _DECODING:
-            encoded = _fitted(content, stored_size)
+        stored, (height, width) = _fitted(image, size, stored_size)
     except tf.errors.InvalidArgumentError as error:
-        return replace(known, reason=f"cannot be decoded: {_first_sentence(error)}"), b""
-    return replace(known, key=hashlib.sha256(content).hexdigest()), encoded
+        return replace(row, reason=f"cannot be decoded: {_first_sentence(error)}"), b""
+    return replace(row, key=hashlib.sha256(image).hexdigest(), height=height, width=width), stored
 
 
-def _fitted(content: bytes, stored_size: int) -> bytes:
-    pixels = imaging.decode(content)
-    if min(pixels.shape[:2]) <= stored_size:
-        return content
-    return bytes(tf.io.encode_png(imaging.shrink(pixels, stored_size)).numpy())
+def _fitted(image: bytes, stated: tuple[int, int], stored_size: int) -> tuple[bytes, tuple[int, int]]:
+    """Return what to store of an image whose header states a size, and the true height and width of that."""
+    tensor = tf.constant(np.array(image, dtype=object))  # of bytes as they are it takes milliseconds
+    if min(stated) <= stored_size:
+        height, width = imaging.size_of(tensor)
+        if min(height, width) <= stored_size:  # of an animation's size, Pillow and TensorFlow think differently
+            return image, (height, width)
+    shrunk = imaging.decode_shrunk(tensor, stored_size)
+    height, width, _ = shrunk.shape
+    return bytes(tf.io.encode_png(shrunk, compression=_COMPRESSION).numpy()), (height, width)
 
 
-def _unfit(content: bytes) -> str:
-    """Return why the header of an image rules it out, "" if it does not."""
+def _header(content: bytes) -> tuple[str, tuple[int, int]]:
+    """Return why the header of an image rules it out, "" if it does not, and the size that it states."""
     if not content:
-        return "an empty file"
+        return "an empty file", _NO_SIZE
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images; they are judged below
             with Image.open(io.BytesIO(content)) as image:
                 kind, (width, height) = image.format, image.size
     except UnidentifiedImageError:
-        return "not an image"
+        return "not an image", _NO_SIZE
     except Image.DecompressionBombError:
-        return f"more than {_MOST_PIXELS:,} pixels"
+        return f"more than {_MOST_PIXELS:,} pixels", _NO_SIZE
     except Exception as error:  # Pillow's readers raise whatever damaged headers lead to
-        return f"a damaged image: {error}"
+        return f"a damaged image: {error}", _NO_SIZE
     if kind not in imaging.FORMATS:
-        return f"{kind} images are not supported, only {', '.join(imaging.FORMATS)}"
+        return f"{kind} images are not supported, only {', '.join(imaging.FORMATS)}", _NO_SIZE
     if width * height > _MOST_PIXELS:
-        return f"more than {_MOST_PIXELS:,} pixels: {width} x {height}"
-    return ""
+        return f"more than {_MOST_PIXELS:,} pixels: {width} x {height}", _NO_SIZE
+    return "", (width, height)
 
 
 def _first_sentence(error: tf.errors.InvalidArgumentError) -> str:
-    text = " ".join(error.message.split()).removeprefix("{{function_node __wrapped__DecodeImage_device_")
+    text = " ".join(error.message.split())
     return text.rpartition("}}")[2].strip().split(". ")[0].split(" [Op:")[0][:120]

@@ -16,7 +16,7 @@ from graftwork.artifacts.ingested import Ingested, Row
 
 _SCHEMA = """
 CREATE TABLE images (key TEXT PRIMARY KEY, label TEXT, split TEXT, source TEXT, file INTEGER, start INTEGER,
-                     length INTEGER, conflict INTEGER DEFAULT 0) WITHOUT ROWID;
+                     length INTEGER, height INTEGER, width INTEGER, conflict INTEGER DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE rejected (source TEXT, reason TEXT);
 """
 
@@ -58,8 +58,8 @@ class Catalog:
         seen = self._index.execute("SELECT label, source FROM images WHERE key = ?", (row.key,)).fetchone()
         if seen is None:
             self.rows += 1
-            values = (row.key, label, split, row.source, file, row.start, row.length)
-            self._index.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, 0)", values)
+            values = (row.key, label, split, row.source, file, row.start, row.length, row.height, row.width)
+            self._index.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", values)
         elif seen[0] == label and not self._in_conflict(row.key):
             self.rows += 1
             self.duplicates += 1
@@ -81,6 +81,11 @@ class Catalog:
         """Return the number of images by split and label."""
         query = "SELECT split, label, COUNT(*) FROM images WHERE NOT conflict GROUP BY split, label"
         return {(split, label): count for split, label, count in self._index.execute(query)}
+
+    def shape(self) -> tuple[int, int] | None:
+        """Return (height, width) of the images if all have the same, in pixels."""
+        found = self._index.execute("SELECT DISTINCT height, width FROM images WHERE NOT conflict LIMIT 2").fetchall()
+        return found[0] if len(found) == 1 and all(found[0]) else None  # 0: ingested by a version that did not look
 
     def records(self, split: str, classes: list[str]) -> Iterator[Record]:
         """Yield the images of a split in the order of their keys."""

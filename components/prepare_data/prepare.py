@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from graftwork.components.prepare_data.catalog import Catalog
 from graftwork.components.prepare_data.splits import split_of
 from graftwork.config import PrepareConfig
 from graftwork.errors import UserError
+from graftwork.metering import Meter, Profile, merged
 
 
 def prepare(
@@ -27,6 +28,7 @@ def prepare(
     Raises:
         UserError: Too many images are unusable, a class is missing from a split, or a shard is missing.
     """
+    meter = Meter()
     shards = ingested.read_all(ingested_paths)
     data = shards[0].source
     target = Path(path)
@@ -35,7 +37,7 @@ def prepare(
         tempfile.TemporaryDirectory(prefix=".prepare-", dir=target.parent) as scratch,
         Catalog(Path(scratch), shards) as catalog,
     ):
-        for file, row in ingested.in_order(shards):
+        for file, row in meter.fed(ingested.in_order(shards)):
             if row.reason:
                 catalog.reject(row.source, row.reason)
             else:
@@ -48,7 +50,7 @@ def prepare(
         written = images.write(
             target,
             classes=classes,
-            records={split: catalog.records(split, classes) for split in images.SPLITS},
+            records={split: _counted(catalog.records(split, classes), meter) for split in images.SPLITS},
             sizes=sizes,
             rejected=catalog.rejected(),
             duplicates=catalog.duplicates,
@@ -60,12 +62,25 @@ def prepare(
                 "test_fraction": config.test_fraction,
             },
             stored_size=shards[0].stored_size,
+            shape=catalog.shape(),
+            profile=lambda: _profile(shards, meter),
         )
     shares = ", ".join(f"{size:,} {split}" for split, size in sizes.items())
     progress.note(f"{sum(sizes.values()):,} images of {len(classes)} classes: {shares}")
     if written.rejected or written.duplicates:
         progress.note(f"left out: {written.duplicates:,} duplicates, {written.rejected:,} rejected (see rejected.csv)")
     return written
+
+
+def _counted(records: Iterator[images.Record], meter: Meter) -> Iterator[images.Record]:
+    for record in meter.fed(records):
+        meter.images += 1
+        yield record
+
+
+def _profile(shards: Sequence[ingested.Ingested], meter: Meter) -> dict[str, Profile]:
+    reading = [shard.profile for shard in shards if shard.profile]
+    return ({"ingest_images": merged(reading)} if reading else {}) | {"prepare_data": meter.profile()}
 
 
 def _require_few_rejected(data: str, catalog: Catalog, limit: float) -> None:

@@ -9,12 +9,13 @@ Which image is a duplicate, and of which class there are too few, is known only 
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.metering import Profile
 from graftwork.shards import Shard, incomplete
 
 SCHEMA = "graftwork.ingested/1"
@@ -36,6 +37,8 @@ class Row:
         key: SHA-256 of the image's original bytes, in hexadecimal; "" if it cannot be used.
         start: Where the stored image begins in its file.
         length: Of the stored image, in bytes.
+        height: Of the stored image, in pixels.
+        width: Of the stored image, in pixels.
     """
 
     source: str
@@ -46,6 +49,8 @@ class Row:
     key: str = ""
     start: int = 0
     length: int = 0
+    height: int = 0
+    width: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Ingested:
         shard: Which rows of it these are: every `shard.total`-th.
         stored_size: Shorter side in pixels that no stored image exceeds.
         size: How many rows there are.
+        profile: How the step went, None if nobody measured.
     """
 
     path: Path
@@ -67,6 +73,7 @@ class Ingested:
     shard: Shard
     stored_size: int
     size: int
+    profile: Profile | None
 
     @property
     def images(self) -> Path:
@@ -88,6 +95,7 @@ def write(
     fingerprint: str,
     shard: Shard,
     stored_size: int,
+    profile: Callable[[], Profile] | None = None,
 ) -> Ingested:
     """Write an ingested artifact, row by row.
 
@@ -98,6 +106,7 @@ def write(
         fingerprint: What the source held.
         shard: Which rows of it these are.
         stored_size: Shorter side in pixels that no stored image exceeds.
+        profile: Called when all is written; returns how the step went.
     """
     start = size = 0
     with written_whole(path) as folder:
@@ -117,7 +126,7 @@ def write(
             "rows": size,
             "bytes": start,
         }
-        write_json(folder / DESCRIPTION, description)
+        write_json(folder / DESCRIPTION, description | ({"profile": profile()} if profile else {}))
     return read(path)
 
 
@@ -137,6 +146,7 @@ def read(path: str | os.PathLike[str]) -> Ingested:
             shard=Shard.parse(description["shard"]),
             stored_size=int(description["stored_size"]),
             size=int(description["rows"]),
+            profile=description.get("profile"),
         )
         expected = int(description["bytes"])
     except (KeyError, TypeError, ValueError) as error:

@@ -212,7 +212,8 @@ def _signatures(
 
     def decoded(files: tf.Tensor) -> tf.Tensor:
         signature = tf.TensorSpec([*size, 3], tf.float32)
-        return tf.map_fn(lambda file: imaging.pixels(file, size, stored_size), files, fn_output_signature=signature)
+        with tf.device("/CPU:0"):  # where images are decoded for training too; a GPU rounds differently
+            return tf.map_fn(lambda file: imaging.pixels(file, size, stored_size), files, fn_output_signature=signature)
 
     @tf.function(input_signature=[image_bytes])
     def embed(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
