@@ -48,7 +48,8 @@ class Meter:
             floor also floor_ratio: the seconds over those of the floor.
         """
         seconds = time.monotonic() - self._started
-        measured = _rounded(self.images, seconds, self._waited / seconds if seconds else 0.0, progress.peak_memory_mib())
+        waiting = self._waited / seconds if seconds else 0.0
+        measured = _rounded(self.images, seconds, waiting, progress.peak_memory_mib())
         if floor:
             measured["floor_ratio"] = round(seconds / floor, 3)
         if self.images:
@@ -61,7 +62,7 @@ def in_words(profile: Mapping[str, float]) -> str:
     parts = [f"{profile['seconds']:,.1f} s"]
     if profile["images"]:
         parts.append(f"{profile['images_per_second']:,.0f} images a second")
-        parts.append(f"{profile['waiting_for_input']:.0%} of the time waiting for input")
+        parts.append(f"{100 * profile['waiting_for_input']:.0f} % of the time waiting for input")
     if "floor_ratio" in profile:
         parts.append(f"{profile['floor_ratio']:.2f} times the floor")
     return ", ".join(parts)

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from graftwork.display import Display, show_results
 from graftwork.local import Results
+from graftwork.metering import in_words
 
 STEPS = ["look", "load", "train", "judge"]
 
@@ -49,6 +50,21 @@ def test_without_a_terminal_there_are_no_control_characters_and_no_bars() -> Non
     assert "\x1b" not in text
     assert "5 of 10" not in text
     assert "[red]found[/red]" in text  # shown as it is, not as markup
+
+
+def test_how_fast_a_step_went_is_one_line_above_it() -> None:
+    profile = {
+        "images": 4501,
+        "seconds": 7.1,
+        "images_per_second": 634.0,
+        "waiting_for_input": 0.03,
+        "floor_ratio": 1.08,
+    }
+    begun, ended = ran("train")
+    lines = shown([begun, {"event": "note", "text": in_words(profile)}, ended]).splitlines()
+    assert lines[2].startswith("     7.1 s, 634 images a second, 3")
+    assert lines[2].endswith("of the time waiting for input, 1.08 times the floor")
+    assert lines[3].split()[:2] == ["✓", "train"]
 
 
 def test_the_results_name_the_selected_candidate_and_where_everything_is() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import tensorflow as tf
 from kfp import dsl
 
 from graftwork.artifacts import evaluation, images, model
+from graftwork.artifacts.folder import write_json
 from graftwork.components.evaluate import charts
 from graftwork.components.evaluate import metrics as own
 from graftwork.components.evaluate.evaluate import Evaluated, Mistake, evaluate
 from graftwork.components.evaluate.report import render
+from graftwork.components.evaluate.served import Served
 from graftwork.components.evaluate.step import run as run_evaluate
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.fine_tune.fine_tune import fine_tune
@@ -26,6 +29,7 @@ from graftwork.components.select_model.step import run as run_select_model
 from graftwork.components.train_head.train import train_head
 from graftwork.config import FineTuneConfig, HeadConfig
 from graftwork.errors import UserError
+from graftwork.metering import Meter
 from graftwork.selection import select
 
 
@@ -89,6 +93,8 @@ class TestEvaluate:
         assert not (tmp_path / "evaluation").exists()
 
     def test_a_model_that_says_nan_loses(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
+        head = tmp_path / "head"
+        train_head([flow / "features"], flow / "base", head, HeadConfig(kind="linear"), seed=0)
         tuned = model.read(flow / "tuned")
         diverged = tuned.keras_model()
         diverged.get_layer(model.HEAD).set_weights(
@@ -97,11 +103,11 @@ class TestEvaluate:
         training = {**tuned.description["training"], "fine_tune": {"curve": [{"loss": float("nan")}]}}
         described = {entry: tuned.description[entry] for entry in ("candidate", "classes", "stored_size")}
         model.write(tmp_path / "diverged", diverged, "classifier", {**described, "training": training})
-        found = evaluate(prepared, [flow / "head", tmp_path / "diverged"], tmp_path / "evaluation", seed=0)
+        found = evaluate(prepared, [head, tmp_path / "diverged"], tmp_path / "evaluation", seed=0)
         test = found.evaluation.candidates["fine-tuned"]["test"]
         assert test["loss"] > 20
         assert test["expected_calibration_error"] == test["accuracy"]  # it is never sure of anything
-        selected = select_model(tmp_path / "evaluation", [flow / "head", tmp_path / "diverged"], tmp_path / "model")
+        selected = select_model(tmp_path / "evaluation", [head, tmp_path / "diverged"], tmp_path / "model")
         assert selected.summary["selected"] == "head"
         json.dumps(selected.summary, allow_nan=False)
 
@@ -110,6 +116,35 @@ class TestEvaluate:
     ) -> None:
         again = evaluate(prepared, [flow / "head", flow / "tuned"], tmp_path / "evaluation", seed=0)
         assert again.evaluation.candidates == evaluated.evaluation.candidates
+
+    def test_batches_are_answered_in_order_and_each_on_its_own(self, prepared: Path, flow: Path) -> None:
+        data = images.read(prepared)
+        batches = list(data.dataset("test").batch(10))
+        served = Served(flow / "tuned")
+        assert served.seconds_per_image() == 0.0
+        answered = list(served.answers(batches))
+        signature = tf.saved_model.load(str(flow / "tuned")).signatures["serving_default"]
+        for asked, (batch, probabilities) in zip(batches, answered, strict=True):
+            assert batch is asked
+            expected = signature(image_bytes=asked["encoded"])["probabilities"]
+            np.testing.assert_array_equal(probabilities, expected)
+        assert 0 < served.seconds_per_image() < 1
+
+    def test_no_more_batches_are_held_than_are_asked_about(self, prepared: Path, flow: Path) -> None:
+        taken = 0
+
+        def counted() -> Iterator[dict[str, tf.Tensor]]:
+            nonlocal taken
+            for batch in images.read(prepared).dataset("test").batch(4):
+                taken += 1
+                yield batch
+
+        for given, _ in enumerate(Served(flow / "head").answers(counted())):
+            assert taken - given <= 3
+
+    def test_a_file_that_is_no_image_is_an_error(self, flow: Path) -> None:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            list(Served(flow / "head").answers([{"encoded": tf.constant([b"no image"])}]))
 
     def test_fewer_answers_than_images_is_an_error(self, tmp_path: Path) -> None:
         batch = (np.zeros(2, np.int32), np.zeros((2, 3), np.float32), np.zeros(2, "S64"))
@@ -136,6 +171,60 @@ class TestEvaluate:
         (tmp_path / "evaluation" / name).unlink()
         with pytest.raises(UserError, match=name):
             evaluation.read(tmp_path / "evaluation")
+
+
+class TestProfile:
+    """How fast each step went, of all steps in one place."""
+
+    @staticmethod
+    def measured(seconds: float) -> dict[str, float]:
+        return {**Meter().profile(), "seconds": seconds}
+
+    @classmethod
+    def profiled(cls, source: Path, target: Path, candidate: str, steps: dict[str, float]) -> Path:
+        """Return a copy of a model under another name, whose steps took so many seconds."""
+        shutil.copytree(source, target)
+        description = json.loads((target / model.DESCRIPTION).read_text())
+        profile = {step: cls.measured(seconds) for step, seconds in steps.items()}
+        write_json(target / model.DESCRIPTION, {**description, "candidate": candidate, "profile": profile})
+        return target
+
+    def test_the_step_measures_itself(self, evaluated: Evaluated) -> None:
+        own = evaluated.evaluation.profile["evaluate"]
+        assert own["images"] == 2 * (48 + 48)
+        assert 0 <= own["waiting_for_input"] < 1
+        assert own["floor_ratio"] > 1  # two small models: what is not asking them takes longest
+
+    def test_it_holds_every_step_in_order(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
+        shutil.copytree(prepared, tmp_path / "images")
+        description = json.loads((tmp_path / "images" / images.DESCRIPTION).read_text())
+        reading = {"ingest_images": self.measured(1.0), "prepare_data": self.measured(2.0)}
+        write_json(tmp_path / "images" / images.DESCRIPTION, {**description, "profile": reading})
+        training = {"load_base_model": 3.0, "extract_features": 4.0, "train_head": 5.0}
+        head = self.profiled(flow / "head", tmp_path / "head", "head", training)
+        tuned = self.profiled(flow / "tuned", tmp_path / "tuned", "fine-tuned", {**training, "fine_tune": 6.0})
+        found = evaluate(tmp_path / "images", [head, tuned], tmp_path / "evaluation", seed=0).evaluation.profile
+        steps = ("load_base_model", "ingest_images", "prepare_data", "extract_features", "train_head", "fine_tune")
+        assert list(found) == [*steps, "evaluate"]
+        assert [found[step]["seconds"] for step in steps] == [3.0, 1.0, 2.0, 4.0, 5.0, 6.0]
+
+    def test_of_a_sweep_it_names_the_candidates(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
+        tuned = [
+            self.profiled(flow / "tuned", tmp_path / name, name, {"train_head": 5.0, "fine_tune": seconds})
+            for name, seconds in (("fine-tuned-1-0.001", 6.0), ("fine-tuned-all-0.001", 7.0))
+        ]
+        found = evaluate(prepared, [flow / "head", *tuned], tmp_path / "evaluation", seed=0).evaluation.profile
+        assert found["fine_tune (fine-tuned-1-0.001)"]["seconds"] == 6.0
+        assert found["fine_tune (fine-tuned-all-0.001)"]["seconds"] == 7.0
+        assert "fine_tune" not in found
+
+    def test_an_evaluation_made_before_there_were_profiles_is_read(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        shutil.copytree(evaluated.evaluation.path, tmp_path / "evaluation")
+        file = tmp_path / "evaluation" / evaluation.DESCRIPTION
+        described = json.loads(file.read_text())
+        del described["profile"]
+        write_json(file, described)
+        assert evaluation.read(tmp_path / "evaluation").profile == {}
 
 
 @dataclasses.dataclass
@@ -179,7 +268,8 @@ class TestSteps:
         for artifact in made.values():
             assert Path(artifact.path).exists()  # or KFP's cache would not take it up
         summary = json.loads(Path(made["summary"].path).read_text())
-        assert set(summary) == {"selected", "reason", "candidates", "test", "classes"}
+        assert set(summary) == {"selected", "reason", "candidates", "test", "classes", "profile"}
+        assert summary["profile"] == evaluation.read(made["evaluation"].path).profile
         assert summary["test"]["accuracy"] == summary["candidates"][summary["selected"]]["test"]["accuracy"]
         assert made["metrics"].metadata["test_accuracy"] == summary["test"]["accuracy"]
         assert json.loads(Path(made["metrics"].path).read_text()) == made["metrics"].metadata
@@ -318,6 +408,35 @@ class TestReport:
         rows = [" ".join(row.split()) for row in shown.text.split("\n") if "linear" in row]
         assert rows[:2] == ["linearL2 0.1250.62501.0000", "linearL2 0.250.75001.0000chosen"]
         assert "the base's own, as it was" in shown.text
+
+    def test_it_shows_where_the_time_went(self, prepared: Path, flow: Path, evaluated: Evaluated) -> None:
+        loaded = {**Meter().profile(), "seconds": 2.0, "peak_memory_mib": 512.0}
+        extracted = {**loaded, "images": 4501, "seconds": 8.0, "images_per_second": 562.6, "waiting_for_input": 0.25}
+        profile = {"load_base_model": loaded, "extract_features": {**extracted, "floor_ratio": 1.08}}
+        page = self.page(prepared, flow, Evaluated(dataclasses.replace(evaluated.evaluation, profile=profile), {}), [])
+        shown = Structure()
+        shown.feed(page)
+        assert "Where the time went" in shown.text
+        assert "load_base_model512 MiB2.0" in shown.text
+        assert "extract_features4,50156325 %512 MiB1.088.0" in shown.text
+        bars = re.findall(r'<i style="width: ([0-9.]+)%"></i><i style="width: ([0-9.]+)%"></i>', page)
+        assert [tuple(map(float, bar)) for bar in bars] == [(25.0, 0.0), (75.0, 25.0)]
+
+    def test_it_leaves_out_what_nobody_measured(self, prepared: Path, flow: Path, evaluated: Evaluated) -> None:
+        unmeasured = dataclasses.replace(evaluated.evaluation, profile={})
+        page = self.page(prepared, flow, Evaluated(unmeasured, {}), [])
+        assert "Where the time went" not in page
+
+    @pytest.mark.parametrize("why", ["the frozen layers run once: 12 MiB in float16", "The frozen layers run once."])
+    def test_it_says_why_the_frozen_layers_ran_once(
+        self, prepared: Path, flow: Path, evaluated: Evaluated, why: str
+    ) -> None:
+        training = {name: dict(how) for name, how in evaluated.evaluation.training.items()}
+        training["fine-tuned"]["fine_tune"] = {**training["fine-tuned"]["fine_tune"], "cache": {"why": why}}
+        told = dataclasses.replace(evaluated.evaluation, training=training)
+        page = self.page(prepared, flow, Evaluated(told, {}), [])
+        sentence = why.removesuffix(".")
+        assert f"<p>{sentence[0].upper()}{sentence[1:]}.</p>" in page
 
     def test_it_says_how_the_base_was_opened(self, prepared: Path, flow: Path, evaluated: Evaluated) -> None:
         folder = model.read(flow / "tuned")

@@ -237,6 +237,18 @@ class TestCache:
         assert plan.cached == chosen
         assert why in plan.why
 
+    def test_a_trunk_with_next_to_no_arithmetic_runs_again(self, prepared: Path, tmp_path: Path) -> None:
+        image = keras.Input((24, 24, 3))
+        light = keras.layers.Conv2D(8, 1, name="light", trainable=False)(image)
+        backbone = keras.Model(image, keras.layers.Conv2D(8, 3)(light), name=model.BACKBONE)
+        pooled = keras.Input(backbone.output_shape[1:])
+        values = keras.layers.Flatten()(pooled)
+        head = keras.Model(pooled, keras.layers.Softmax()(keras.layers.Dense(3)(values)), name=model.HEAD)
+        network = parts(model.classifier(backbone, head), "float32")
+        plan = caching.plan(images.read(prepared), network, FineTuneConfig(), tmp_path)
+        assert not plan.cached
+        assert "no longer than reading" in plan.why
+
     def test_demanding_one_that_does_not_fit_is_an_error(self, prepared: Path, head: Path, tmp_path: Path) -> None:
         config = FineTuneConfig(layers=1, cache="always", cache_budget="1k")
         with pytest.raises(UserError, match="does not fit"):

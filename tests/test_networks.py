@@ -121,7 +121,7 @@ def test_dropout_below_a_trained_layer_is_trained_with_it_and_other_dropout_is_n
 
 def test_everything_trained_leaves_a_trunk_without_weights():
     parts = split(unrolled(residual_network()))
-    assert parts.frozen_weights == 0
+    assert parts.trunk_operations == 0
 
 
 def test_nothing_changes_in_the_network_that_is_split():

@@ -2,20 +2,21 @@
 
 import heapq
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from graftwork import progress
+from graftwork import metering, progress
 from graftwork.artifacts import evaluation, images, model
 from graftwork.artifacts.folder import write_json, written_whole
 from graftwork.components.evaluate.metrics import Answers, answers, joined, metrics
+from graftwork.components.evaluate.served import Served
 from graftwork.errors import UserError
 
-_BATCH = 64
+_BATCH = 32
+_BATCHES_AHEAD = 2
 _MISTAKES = 24
 
 
@@ -64,74 +65,86 @@ def evaluate(
     Raises:
         UserError: An artifact is not what it claims to be, or a model knows other classes than the images have.
     """
+    meter = metering.Meter()
     data = images.read(images_path)
     folders = {folder.description["candidate"]: folder for folder in map(model.read, model_paths)}
     for folder in folders.values():
         if folder.description["classes"] != data.classes:
             facts = {"model": ", ".join(folder.description["classes"]), "images": ", ".join(data.classes)}
             raise UserError("the model knows other classes than the images have", facts)
-    total = len(folders) * sum(data.size(split) for split in evaluation.SPLITS)
-    counter = _Counter(total)
+    size = sum(data.size(split) for split in evaluation.SPLITS)
+    floor = 0.0
     candidates: dict[str, dict[str, Any]] = {}
     mistakes: dict[str, list[Mistake]] = {}
     with written_whole(path) as target:
         for name, folder in folders.items():
-            served = tf.saved_model.load(str(folder.path)).signatures["serving_default"]
+            served = Served(folder.path)
             candidates[name] = {}
             for split in evaluation.SPLITS:
-                given = _Given(served, data, split, counter)
+                given = _Given(served, data, split, meter, total=size * len(folders))
                 shape = (data.size(split), len(data.classes))
                 evaluation.write_predictions(target, name, split, shape, given.batches())
                 candidates[name][split] = metrics(joined(given.answers), data.classes, seed)
                 mistakes[name] = given.mistakes()  # of the last split, which is test
+            floor += size * served.seconds_per_image()
         description = {
             "schema": evaluation.SCHEMA,
             "classes": data.classes,
             "images": data.fingerprint,
             "candidates": candidates,
             "training": {name: folder.description["training"] for name, folder in folders.items()},
+            "profile": _profile(data, folders, meter.profile(floor)),
         }
         write_json(target / evaluation.DESCRIPTION, description)
     return Evaluated(evaluation.read(path), mistakes)
 
 
-class _Counter:
-    def __init__(self, total: int) -> None:
-        self.done, self.total = 0, total
-
-    def add(self, count: int) -> None:
-        self.done += count
-        progress.report(self.done, self.total, "images")
+def _profile(
+    data: images.Images, folders: Mapping[str, model.ModelFolder], own: metering.Profile
+) -> dict[str, metering.Profile]:
+    """Return how fast every step went up to this one, by the step's name, in the order in which they ran."""
+    measured = {name: dict(folder.description.get("profile", {})) for name, folder in folders.items()}
+    tuned = {name: steps.pop("fine_tune") for name, steps in measured.items() if "fine_tune" in steps}
+    found = dict(data.profile)
+    for steps in measured.values():
+        found.update(steps)
+    for name, profile in tuned.items():
+        found["fine_tune" if len(tuned) == 1 else f"fine_tune ({name})"] = profile
+    found["evaluate"] = own
+    # The base is loaded before images are read: they are stored at a size that suits it.
+    return dict(sorted(found.items(), key=lambda item: item[0] != "load_base_model"))
 
 
 class _Given:
     """Asks a served model about the images of a split; keeps a few numbers of each, and the worst mistakes."""
 
-    def __init__(self, served: Any, data: images.Images, split: str, counter: _Counter) -> None:
+    def __init__(self, served: Served, data: images.Images, split: str, meter: metering.Meter, total: int) -> None:
         self.answers: list[Answers] = []
-        self._served, self._data, self._split, self._counter = served, data, split, counter
+        self._served, self._data, self._split, self._meter, self._total = served, data, split, meter, total
         self._worst: list[tuple[float, int, Mistake]] = []
         self._asked = 0
 
     def batches(self) -> Iterator[evaluation.Batch]:
         """Yield labels, probabilities and keys, batch by batch."""
-        for batch in self._data.dataset(self._split).batch(_BATCH).prefetch(1):
+        batches = self._data.dataset(self._split).batch(_BATCH).prefetch(_BATCHES_AHEAD)
+        for batch, said in self._served.answers(self._meter.fed(batches)):
             labels = batch["label"].numpy()
             # A model whose training diverged says NaN. It has to lose, not to break the run: its probabilities are 0.
-            probabilities = np.nan_to_num(self._served(image_bytes=batch["encoded"])["probabilities"].numpy())
+            probabilities = np.nan_to_num(said)
             given = answers(labels, probabilities)
             self.answers.append(given)
             for row in np.flatnonzero(given.rank):
                 self._keep(int(row), given, batch)
             self._asked += len(labels)
-            self._counter.add(len(labels))
+            self._meter.images += len(labels)
+            progress.report(self._meter.images, self._total, "images")
             yield labels, probabilities, batch["key"].numpy()
 
     def mistakes(self) -> list[Mistake]:
         """Return the worst mistakes, worst first."""
         return [mistake for _, _, mistake in sorted(self._worst, reverse=True)]
 
-    def _keep(self, row: int, given: Answers, batch: dict[str, tf.Tensor]) -> None:
+    def _keep(self, row: int, given: Answers, batch: Mapping[str, Any]) -> None:
         score, classes = float(given.confidence[row]), self._data.classes
         if len(self._worst) == _MISTAKES and score <= self._worst[0][0]:
             return

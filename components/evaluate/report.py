@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +15,7 @@ from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import ModelFolder
 from graftwork.components.evaluate import charts
 from graftwork.components.evaluate.evaluate import Mistake
+from graftwork.metering import Profile
 from graftwork.selection import rank
 
 _THUMBNAIL = 112
@@ -69,6 +71,7 @@ def render(
         sweep=Markup(charts.sweep(points, head_accuracy)) if len(points) > 1 else None,
         reliability=Markup(charts.reliability(test["calibration"])),
         mistakes=[(mistake, _thumbnail(mistake.encoded)) for mistake in mistakes],
+        steps=_steps(evaluation.profile),
         settings=json.dumps(training, indent=2, ensure_ascii=False),
     )
 
@@ -90,6 +93,17 @@ def _points(evaluation: Evaluation, selected: str) -> list[dict[str, Any]]:
         if "fine_tune" in training
     ]
     return sorted(points, key=lambda point: rank(point["accuracy"], point["loss"]), reverse=True)
+
+
+def _steps(profile: Mapping[str, Profile]) -> list[dict[str, Any]]:
+    """Return how fast each step went, with its name and how much of the longest step it worked and waited."""
+    longest = max((measured["seconds"] for measured in profile.values()), default=0.0)
+    steps = []
+    for name, measured in profile.items():
+        width = 100 * measured["seconds"] / longest if longest else 0.0
+        waited = width * measured["waiting_for_input"]
+        steps.append({"name": name, "worked": width - waited, "waited": waited, **measured})
+    return steps
 
 
 def _most_confused(matrix: list[list[int]], classes: list[str]) -> list[tuple[str, str, int, int]]:

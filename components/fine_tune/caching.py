@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,8 @@ _VIEWS = 2
 _FREE_SHARE = 0.5
 _WORTH = 0.9
 """A cache has to save a tenth of the passes through the trunk."""
+_WORTH_READING = 20
+"""Multiplications and additions for each byte that crosses the cut, below which they are as fast as reading it."""
 _BATCH = 64
 _SAMPLE = 512
 _LOSS_TOLERANCE = 1e-3
@@ -56,8 +57,8 @@ class Plan:
 def plan(data: Images, parts: Parts, config: FineTuneConfig, folder: Path) -> Plan:
     """Decide whether the trunk's outputs are cached, with how many views of each image, in which dtype.
 
-    The decision follows from the numbers of images, epochs and views, the size of what crosses the cut and the budget:
-    the same run decides the same again. Time is measured only to notice a disk that is slower than the trunk.
+    The decision follows from the numbers of images, epochs and views, the size of what crosses the cut, the trunk's
+    arithmetic and the budget, not from clocks: the same run decides the same again.
 
     Args:
         data: Training and validation images.
@@ -70,11 +71,10 @@ def plan(data: Images, parts: Parts, config: FineTuneConfig, folder: Path) -> Pl
     """
     if config.cache == "never":
         return Plan(False, "the frozen layers run in every epoch: fine_tune.cache is never")
-    if not parts.split.frozen_weights:
+    if not parts.split.trunk_operations:
         return Plan(False, "no layer with weights is frozen, there is nothing to compute in advance")
     train, validation = data.size("train"), data.size("validation")
-    sample = _sample(data, parts)
-    dtype = "float16" if _half_is_enough(sample, parts) else "float32"
+    dtype = "float16" if _half_is_enough(_sample(data, parts), parts) else "float32"
     row = sum(math.prod(shape) for shape in parts.split.shapes) * np.dtype(dtype).itemsize
     free = shutil.disk_usage(folder).free * _FREE_SHARE
     budget = int(min(quantity(config.cache_budget), free))
@@ -92,8 +92,8 @@ def plan(data: Images, parts: Parts, config: FineTuneConfig, folder: Path) -> Pl
     why = f"the frozen layers run once for {copies}: {passes:,} passes instead of {every:,}; {size}"
     if config.cache == "auto" and passes > _WORTH * every:
         return Plan(False, f"the frozen layers run in every epoch: a cache would need {passes:,} of {every:,} passes")
-    if config.cache == "auto" and (slower := _disk_is_slower(sample, parts, folder)):
-        return Plan(False, f"the frozen layers run in every epoch: {slower}")
+    if config.cache == "auto" and parts.split.trunk_operations < _WORTH_READING * row:
+        return Plan(False, "the frozen layers run in every epoch: they take no longer than reading what they say")
     return Plan(True, why, views, dtype, bytes)
 
 
@@ -157,25 +157,21 @@ def _rows(outputs: list[tf.Tensor], shapes: list[tuple[int, ...]]) -> np.ndarray
 
 @dataclass(frozen=True)
 class _Sample:
-    """A few validation images: what the trunk says about them, their labels, and the seconds for each image."""
+    """A few validation images: what the trunk says about them, and their labels."""
 
     outputs: list[np.ndarray]
     labels: np.ndarray
-    seconds: float
 
 
 def _sample(data: Images, parts: Parts) -> _Sample:
     outputs: list[list[np.ndarray]] = []
     labels: list[np.ndarray] = []
-    best = float("inf")
     batches = data.batches("validation", parts.split.trunk.input_shape[1:3], _BATCH).take(_SAMPLE // _BATCH)
     for pixels, given, _ in batches:
-        started = time.monotonic()
         outputs.append([np.asarray(output, np.float32) for output in parts.trunk(pixels)])
-        best = min(best, (time.monotonic() - started) / len(given))
         labels.append(given.numpy())
     together = [np.concatenate(tensors) for tensors in zip(*outputs, strict=True)]
-    return _Sample(together, np.concatenate(labels), best)
+    return _Sample(together, np.concatenate(labels))
 
 
 def _half_is_enough(sample: _Sample, parts: Parts) -> bool:
@@ -197,19 +193,3 @@ def _half_is_enough(sample: _Sample, parts: Parts) -> bool:
     accuracy, loss = measured(sample.outputs)
     half_accuracy, half_loss = measured(halved)
     return accuracy == half_accuracy and abs(half_loss - loss) <= _LOSS_TOLERANCE * max(loss, _LOSS_TOLERANCE)
-
-
-def _disk_is_slower(sample: _Sample, parts: Parts, folder: Path) -> str:
-    """Return that writing and reading a row takes longer than computing it; "" if it does not."""
-    rows = np.concatenate([output.reshape(len(output), -1) for output in sample.outputs], axis=1).astype(np.float16)
-    file = folder / ".speed"
-    started = time.monotonic()
-    try:
-        rows.tofile(file)
-        np.fromfile(file, rows.dtype)
-    finally:
-        file.unlink(missing_ok=True)
-    seconds = (time.monotonic() - started) / len(rows)
-    if seconds < sample.seconds:
-        return ""
-    return f"the disk takes {seconds * 1e3:.2f} ms an image, the layers {sample.seconds * 1e3:.2f} ms"

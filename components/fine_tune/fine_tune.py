@@ -22,7 +22,7 @@ from graftwork.components.fine_tune.parts import Parts, parts
 from graftwork.components.fine_tune.training import Trained, fit
 from graftwork.config import FineTuneConfig, Precision
 from graftwork.errors import UserError
-from graftwork.metering import Meter
+from graftwork.metering import Meter, Profile
 from graftwork.networks import devices
 
 CANDIDATE = "fine-tuned"
@@ -65,7 +65,7 @@ def fine_tune(
     if start.description["classes"] != data.classes:
         facts = {"model": ", ".join(start.description["classes"]), "images": ", ".join(data.classes)}
         raise UserError("the model to fine-tune knows other classes than the images have", facts)
-    meter = Meter()
+    meter, started = Meter(), time.monotonic()
     with devices.strategy().scope():
         classifier = start.keras_model()
         backbone = classifier.get_layer(BACKBONE)
@@ -79,7 +79,6 @@ def fine_tune(
     curve = trained.curve
     best = max(epoch["validation_accuracy"] for epoch in curve)
     progress.note(f"best validation accuracy {best:.4f} of {len(curve)} epoch{'s' if len(curve) > 1 else ''}")
-    profile = meter.profile(trained.floor)
     described = {entry: value for entry, value in start.description.items() if entry not in ("schema", "versions")}
     training = {
         **described["training"],
@@ -91,12 +90,15 @@ def fine_tune(
             "trained_parameters": int(sum(np.prod(variable.shape) for variable in classifier.trainable_variables)),
             "precision": network.precision,
             "cache": chosen,
-            "seconds": profile["seconds"],
+            "seconds": time.monotonic() - started,
         },
     }
-    profiles = {**described.get("profile", {}), "fine_tune": profile}
-    description = {**described, "candidate": candidate, "training": training, "profile": profiles}
-    return model.write(path, classifier, "classifier", description, start.code)
+    description = {**described, "candidate": candidate, "training": training}
+
+    def profile() -> dict[str, Profile]:
+        return {**start.description.get("profile", {}), "fine_tune": meter.profile(trained.floor)}
+
+    return model.write(path, classifier, "classifier", description, start.code, profile=profile)
 
 
 def train(

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from graftwork import imaging, progress, storage
+from graftwork import imaging, metering, progress, storage
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.components.load_base_model.applications import open_application
@@ -59,6 +59,7 @@ def load_base_model(
     Raises:
         UserError: The model does not exist, cannot be opened, takes no image, or cannot be cut or rebuilt as asked.
     """
+    meter = metering.Meter()
     request = Request(uri, input_size, feature_layer, architecture, code)
     opened = open_base(request)
     chosen, how = find_preprocessing(opened, preprocessing)
@@ -79,7 +80,10 @@ def load_base_model(
         progress.note(finding)
     shape = base.model.output_shape[1:]
     progress.note(f"cut at {base.feature_layer} {shape}, {height} x {width} pixels, preprocessing: {named}, {how}")
-    return model_artifact.write(path, backbone(base.model, chosen), "base", description, opened.code, kept)
+    made = backbone(base.model, chosen)
+    return model_artifact.write(
+        path, made, "base", description, opened.code, kept, lambda: {"load_base_model": meter.profile()}
+    )
 
 
 def open_base(request: Request) -> OpenedModel:

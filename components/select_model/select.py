@@ -52,6 +52,7 @@ def select_model(
         "test": {entry: test[entry] for entry in ("accuracy", "accuracy_interval", "n")},
         "candidates": evaluated.candidates,
         "classes": evaluated.classes,
+        "profile": evaluated.profile,
     }
     with written_whole(path) as folder:
         shutil.copytree(folders[name].path, folder, dirs_exist_ok=True)

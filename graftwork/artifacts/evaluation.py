@@ -1,6 +1,6 @@
 """The evaluation contract: what each candidate model says about images it was not trained on.
 
-evaluation.json                        the metrics of each candidate on validation and test
+evaluation.json                        the metrics of each candidate on validation and test, how fast each step went
 <candidate>-<split>-labels.npy         int32 (n,)
 <candidate>-<split>-probabilities.npy  float32 (n, classes)
 <candidate>-<split>-keys.npy           S64 (n,), the images' SHA-256
@@ -16,6 +16,7 @@ import numpy as np
 
 from graftwork.artifacts import arrays
 from graftwork.artifacts.folder import not_an_artifact, read_description
+from graftwork.metering import Profile
 
 SCHEMA = "graftwork.evaluation/1"
 DESCRIPTION = "evaluation.json"
@@ -37,6 +38,7 @@ class Evaluation:
         candidates: name -> split -> metric -> value; the simpler candidate first.
         training: name -> how the candidate was trained, as its model folder says.
         images: Fingerprint of the images artifact that was used.
+        profile: How fast each step went up to this one, by the step's name; empty if nobody measured.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Evaluation:
     candidates: dict[str, dict[str, dict[str, Any]]]
     training: dict[str, dict[str, Any]]
     images: str
+    profile: dict[str, Profile]
 
     def predictions(self, candidate: str, split: str) -> dict[str, np.ndarray]:
         """Return labels, probabilities and keys of one candidate on one split, memory-mapped."""
@@ -91,6 +94,7 @@ def read(path: str | os.PathLike[str]) -> Evaluation:
             candidates=dict(description["candidates"]),
             training=dict(description["training"]),
             images=description["images"],
+            profile=dict(description.get("profile", {})),  # older artifacts have none
         )
     except (KeyError, TypeError) as error:
         raise not_an_artifact("evaluation", folder / DESCRIPTION, f"an entry is missing: {error}") from None

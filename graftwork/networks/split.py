@@ -1,5 +1,6 @@
 """Split a network below its trained layers: what is frozen says the same about an image in every epoch."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -39,9 +40,16 @@ class Split:
         return [tuple(tensor.shape[1:]) for tensor in self.trunk.outputs]
 
     @property
-    def frozen_weights(self) -> int:
-        """How many numbers the weights of the trunk hold."""
-        return sum(int(keras.ops.size(weight)) for weight in self.trunk.weights)
+    def trunk_operations(self) -> int:
+        """About how many multiplications and additions the trunk's weights stand for, of one image.
+
+        Each weight counts once for every place where it is used: exact for convolutions and dense layers.
+        """
+        return sum(
+            math.prod(node.outputs[0].shape[1:-1]) * math.prod(weight.shape)
+            for node in calls(self.trunk)
+            for weight in getattr(node.layer, "weights", ())
+        )
 
 
 def split(network: keras.Model) -> Split:

@@ -1,0 +1,78 @@
+"""A candidate as it will be served: bytes of image files in, probabilities out."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+_AT_ONCE = 2
+"""Batches asked about at the same time: what one of them leaves idle, the other uses."""
+
+Batch = Mapping[str, Any]
+"""Records of an images artifact: tensors (n, ...), of which "encoded" holds the files as strings."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Probabilities float32 (n, k), and from when to when the model was busy with them, in seconds."""
+
+    probabilities: np.ndarray
+    started: float
+    ended: float
+
+
+class Served:
+    """A classifier out of a model artifact, asked through the signature that TensorFlow Serving would ask.
+
+    Args:
+        path: The artifact.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._signature = tf.saved_model.load(os.fspath(path)).signatures["serving_default"]
+        self._batches = 0
+        self._images, self._seconds, self._until = 0, 0.0, 0.0
+
+    def answers(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Yield each batch with its probabilities float32 (n, k), in the order of the batches.
+
+        What is said about a batch depends on that batch alone. A bounded number of them is held in memory.
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            pending = deque[tuple[Batch, Future[_Answer]]]()
+            for batch in batches:
+                pending.append((batch, pool.submit(self._ask, batch["encoded"])))
+                if len(pending) > _AT_ONCE:
+                    yield self._first(pending)
+            while pending:
+                yield self._first(pending)
+
+    def seconds_per_image(self) -> float:
+        """Return what decoding an image and one pass through the network take, by the answers given so far.
+
+        Each batch was in memory before the model was asked, and nothing but the model counts: not the first answers
+        either, during which TensorFlow prepares the function, if there are others.
+        """
+        return self._seconds / self._images if self._images else 0.0
+
+    def _ask(self, encoded: tf.Tensor) -> _Answer:
+        started = time.monotonic()
+        probabilities = self._signature(image_bytes=encoded)["probabilities"].numpy()
+        return _Answer(probabilities, started, time.monotonic())
+
+    def _first(self, pending: deque[tuple[Batch, "Future[_Answer]"]]) -> tuple[Batch, np.ndarray]:
+        batch, future = pending.popleft()
+        answer = future.result()
+        self._batches += 1
+        if self._batches == _AT_ONCE + 1:
+            self._images, self._seconds = 0, 0.0
+        self._images += len(answer.probabilities)
+        self._seconds += max(0.0, answer.ended - max(answer.started, self._until))  # time of two at once counts once
+        self._until = max(self._until, answer.ended)
+        return batch, answer.probabilities
