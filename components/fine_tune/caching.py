@@ -176,7 +176,7 @@ def _sample(data: Images, parts: Parts) -> _Sample:
 
 def _half_is_enough(sample: _Sample, parts: Parts) -> bool:
     """Return whether the network answers the same when what crosses the cut was float16: accuracy equal, loss too."""
-    suffix = parts.split.suffix
+    suffix = parts.suffix
 
     def measured(outputs: list[np.ndarray]) -> tuple[float, float]:
         right, loss = 0, 0.0

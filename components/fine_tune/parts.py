@@ -6,6 +6,8 @@ import keras
 
 from graftwork.artifacts.model import BACKBONE, HEAD
 from graftwork.config import Precision
+from graftwork.networks import devices
+from graftwork.networks.depthwise import with_fast_gradients
 from graftwork.networks.frozen import Frozen, frozen
 from graftwork.networks.graph import unrolled
 from graftwork.networks.precision import for_training, resolved
@@ -19,11 +21,13 @@ class Parts:
     Attributes:
         split: Where it is cut; the suffix ends in logits.
         trunk: The part below the cut, compiled: pixels to the tensors that cross.
+        suffix: The part above it as it is trained: the layers of the split's suffix.
         precision: What the suffix computes in while it is trained.
     """
 
     split: Split
     trunk: Frozen
+    suffix: keras.Model
     precision: str
 
 
@@ -35,7 +39,10 @@ def parts(classifier: keras.Model, precision: Precision) -> Parts:
         precision: What they compute in, see networks.precision.
     """
     cut = split(unrolled(_ending_in_logits(classifier)))
-    return Parts(cut, frozen(cut.trunk, resolved(precision)), for_training(precision, cut.suffix))
+    trained_in = for_training(precision, cut.suffix)
+    on_cpu = not devices.compiles()
+    suffix = with_fast_gradients(cut.suffix) if on_cpu and trained_in == "float32" else cut.suffix
+    return Parts(cut, frozen(cut.trunk, resolved(precision)), suffix, trained_in)
 
 
 def _ending_in_logits(classifier: keras.Model) -> keras.Model:

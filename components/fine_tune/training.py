@@ -63,7 +63,7 @@ def fit(
     """
     keras.utils.set_random_seed(seed)
     strategy = tf.distribute.get_strategy()
-    suffix = parts.split.suffix
+    suffix = parts.suffix
     optimizer = keras.optimizers.AdamW(
         _schedule(config, steps * config.epochs), weight_decay=config.weight_decay, clipnorm=1.0
     )
@@ -116,7 +116,7 @@ def _training_step(
     class_weights: Mapping[int, float] | None,
     batch_size: int,
 ) -> Step:
-    suffix = parts.split.suffix
+    suffix = parts.suffix
     variables = suffix.trainable_variables
     weights = tf.constant(
         [class_weights[label] for label in sorted(class_weights)] if class_weights else [], tf.float32
@@ -143,7 +143,7 @@ def _training_step(
 
 def _validation_step(parts: Parts, cached: bool) -> Step:
     def step(inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tf.Tensor:
-        logits = tf.cast(parts.split.suffix(_given(parts, cached, inputs), training=False), tf.float32)
+        logits = tf.cast(parts.suffix(_given(parts, cached, inputs), training=False), tf.float32)
         return _sums(tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)), logits, labels)
 
     return step
@@ -152,7 +152,7 @@ def _validation_step(parts: Parts, cached: bool) -> Step:
 def _given(parts: Parts, cached: bool, inputs: tuple[tf.Tensor, ...]) -> Any:
     """Return what crosses the cut, in the structure and the dtype that the suffix takes."""
     crossing = inputs if cached else parts.trunk(inputs[0])
-    values = [tf.cast(tensor, wanted.dtype) for tensor, wanted in zip(crossing, parts.split.suffix.inputs, strict=True)]
+    values = [tf.cast(tensor, wanted.dtype) for tensor, wanted in zip(crossing, parts.suffix.inputs, strict=True)]
     return values if len(values) > 1 else values[0]
 
 
