@@ -103,7 +103,7 @@ class FineTuneConfig(Settings):
     epochs: int = Field(5, ge=1)
     """At most so many passes; it stops early."""
     patience: int = Field(2, ge=1)
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(5e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of all steps over which the learning rate rises to its full value, before it falls as a cosine."""

@@ -1,7 +1,7 @@
 """Try the heads a configuration asks for, keep the better on validation, and attach it to the base."""
 
+import functools
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +10,17 @@ import keras
 import numpy as np
 from scipy.special import logsumexp
 
-from graftwork import progress
+from graftwork import metering, progress
 from graftwork.artifacts import features, model
 from graftwork.artifacts.model import HEAD
 from graftwork.balance import class_weights
-from graftwork.components.train_head.linear import regularization_path, standardization
+from graftwork.components.train_head.linear import regularization_path
 from graftwork.components.train_head.mlp import train_mlp
+from graftwork.components.train_head.parallel import mapped, undivided
+from graftwork.components.train_head.standardization import standardization
 from graftwork.config import HeadConfig
 from graftwork.errors import UserError
+from graftwork.metering import Meter
 from graftwork.selection import rank
 
 CANDIDATE = "head"
@@ -64,6 +67,7 @@ def train_head(
         UserError: An artifact is not what it claims to be, the features come from another base, or the head to keep is
             not there or is for other classes.
     """
+    meter = Meter()
     cached, base = features.read(*features_paths), model.read(base_path)
     if cached.description["base"] != base.fingerprint:
         raise UserError(
@@ -71,12 +75,14 @@ def train_head(
             {"features": cached.path, "base": base_path},
             next="extract the features again with this base",
         )
-    started = time.monotonic()
-    trials = try_heads(cached, config, seed, kept_layers(base, cached.classes, config))
+    kept = kept_layers(base, cached.classes, config)
+    with undivided():
+        trials = try_heads(cached, config, seed, meter, kept)
     best = max(trials, key=lambda trial: rank(trial.validation["accuracy"], trial.validation["loss"]))
-    seconds = time.monotonic() - started
+    profile = meter.profile()
     progress.note(f"{_name(best)} head: validation accuracy {best.validation['accuracy']:.4f}, {len(trials)} tried")
     head = as_keras(best.layers)
+    extraction = {"extract_features": metering.merged(cached.profiles)} if cached.profiles else {}
     description = {
         **base.origin,
         "candidate": CANDIDATE,
@@ -91,9 +97,10 @@ def train_head(
                 **best.settings,
                 "tried": [{"kind": trial.kind, **trial.settings, "validation": trial.validation} for trial in trials],
                 "settings": config.model_dump(mode="json"),
-                "seconds": seconds,
+                "seconds": profile["seconds"],
             },
         },
+        "profile": {**base.description.get("profile", {}), **extraction, "train_head": profile},
     }
     return model.write(path, model.classifier(base.keras_model(), head), "classifier", description, base.code)
 
@@ -122,7 +129,9 @@ def kept_layers(base: model.ModelFolder, classes: Sequence[str], config: HeadCon
     return [*layers[:-1], (kernel[:, order], bias[order])]
 
 
-def try_heads(cached: features.Features, config: HeadConfig, seed: int, kept: Layers | None = None) -> list[Trial]:
+def try_heads(
+    cached: features.Features, config: HeadConfig, seed: int, meter: Meter, kept: Layers | None = None
+) -> list[Trial]:
     """Train every head the configuration asks for, the simpler first, after the one that is there already."""
     train, validation = cached.splits["train"], cached.splits["validation"]
     classes = len(cached.classes)
@@ -138,12 +147,12 @@ def try_heads(cached: features.Features, config: HeadConfig, seed: int, kept: La
     if kept is not None:
         tried(Trial("kept", kept, score(validation, kept), {}))
     if config.kind in ("auto", "linear"):
-        for penalty, kernel, bias in regularization_path(train, classes, config.l2, weights, scale):
+        for penalty, kernel, bias in regularization_path(train, classes, config.l2, weights, scale, meter):
             layers = [(kernel, bias)]
             tried(Trial("linear", layers, score(validation, layers), {"l2": penalty}))
     if config.kind in ("auto", "mlp"):
         trained, curve = train_mlp(
-            train, classes, config, weights, scale, lambda parts: score(validation, _pairs(parts)), seed
+            train, classes, config, weights, scale, lambda parts: score(validation, _pairs(parts)), seed, meter
         )
         settings = {"hidden_units": config.hidden_units, "curve": curve}
         tried(Trial("mlp", _pairs(trained), score(validation, _pairs(trained)), settings))
@@ -152,13 +161,19 @@ def try_heads(cached: features.Features, config: HeadConfig, seed: int, kept: La
 
 def score(split: features.Split, layers: Layers) -> dict[str, float]:
     """Return accuracy and mean cross-entropy of a head on a split."""
-    right, loss = 0, 0.0
-    for rows, labels in split.chunks():
-        for number, (kernel, bias) in enumerate(layers):
-            rows = (np.maximum(rows, 0) if number else rows) @ kernel + bias
-        right += int((rows.argmax(axis=1) == labels).sum())
-        loss += float((logsumexp(rows, axis=1) - rows[np.arange(len(labels)), labels]).sum())
-    return {"accuracy": right / len(split), "loss": loss / len(split)}
+    parts = list(mapped(functools.partial(_right_and_loss, layers), split.chunks()))
+    return {
+        "accuracy": sum(right for right, _ in parts) / len(split),
+        "loss": sum(loss for _, loss in parts) / len(split),
+    }
+
+
+def _right_and_loss(layers: Layers, chunk: tuple[np.ndarray, np.ndarray]) -> tuple[int, float]:
+    rows, labels = chunk
+    for number, (kernel, bias) in enumerate(layers):
+        rows = (np.maximum(rows, 0) if number else rows) @ kernel + bias
+    right = int((rows.argmax(axis=1) == labels).sum())
+    return right, float((logsumexp(rows, axis=1) - rows[np.arange(len(labels)), labels]).sum())
 
 
 def as_keras(layers: Layers) -> keras.Model:

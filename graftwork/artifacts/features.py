@@ -102,7 +102,7 @@ class Split:
                 if index not in files:
                     files[index] = stack.enter_context(Path(part.filename).open("rb", buffering=0)).fileno()  # type: ignore[arg-type]
                 row = int(number) - int(last[index]) + len(part)
-                _read_into(files[index], values[place], part.offset + row * values[place].nbytes)
+                values[place] = _row(files[index], part, row)
         return values
 
     def _read(self, start: int, stop: int) -> np.ndarray:
@@ -116,9 +116,9 @@ class Split:
         return rows.astype(np.float32, copy=False)
 
 
-def _read_into(file: int, row: np.ndarray, offset: int) -> None:
-    if os.preadv(file, [memoryview(row).cast("B")], offset) != row.nbytes:
-        raise OSError("the file of features ended early")
+def _row(file: int, part: np.memmap, row: int) -> np.ndarray:
+    size = int(np.prod(part.shape[1:])) * part.dtype.itemsize
+    return np.frombuffer(os.pread(file, size, part.offset + row * size), part.dtype).reshape(part.shape[1:])
 
 
 def _rows(part: np.memmap, start: int, stop: int) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Train depthwise convolutions on CPUs faster: the gradient of a large kernel on a small map, by matrix products.
 
 TensorFlow's CPU kernel for that gradient is quick for 3 x 3 alone; for 5 x 5 it takes much of a training step of
-EfficientNet's last blocks. The gradient at offset (i, j) is the sum of input times upstream gradient over all places that
-are (i, j) apart. For each channel, the products of all places with all places are one small matrix product; a constant
-matrix adds up those that belong to the same offset.
+EfficientNet's last blocks. The gradient at offset (i, j) is the sum of input times upstream gradient over all places
+that are (i, j) apart. For each channel, the products of all places with all places are one small matrix product; a
+constant matrix adds up those that belong to the same offset.
 """
 
 from typing import Any
@@ -91,7 +91,7 @@ class _FastGradient(keras.layers.Layer):
         return tuple(self.layer.compute_output_shape(input_shape))
 
 
-def _gains(layer: Any, input_shape: tuple[int | None, ...], output_shape: tuple[int | None, ...]) -> bool:
+def _gains(layer: Any, input_shape: tuple[Any, ...], output_shape: tuple[Any, ...]) -> bool:
     return (
         type(layer) is keras.layers.DepthwiseConv2D
         and bool(layer.trainable_weights)
