@@ -7,6 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graftwork.components.fine_tune.layers import unfreeze_last
+from graftwork.components.load_base_model.applications import application_names
 from graftwork.networks import devices
 from graftwork.networks.depthwise import kernel_gradient, with_fast_gradients
 from graftwork.networks.folding import folded
@@ -180,6 +182,27 @@ def test_folding_is_exact_on_real_architectures(name: str):
     count = [sum(isinstance(layer, layers.BatchNormalization) for layer in m.layers) for m in (model, inference)]
     assert count[1] < count[0]
     np.testing.assert_allclose(outputs(inference, values) / scale, expected / scale, atol=EXACT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", application_names())
+def test_every_architecture_is_split_and_folded_without_a_change_in_its_answers(name: str):
+    build = getattr(keras.applications, name)
+    size = 331 if name == "NASNetLarge" else 96
+    model = with_random_statistics(build(weights=None, include_top=False, input_shape=(size, size, 3), pooling="avg"))
+    backbone = keras.Model(model.inputs, model.outputs)
+    unfreeze_last(backbone, "third")
+    parts = split(unrolled(backbone))
+    assert parts.trunk_operations
+    assert {id(weight) for weight in parts.suffix.trainable_weights} == {id(w) for w in backbone.trainable_weights}
+    values = pixels(1, size) * 255
+    expected = outputs(backbone, values)
+    crossed = frozen(parts.trunk, "float32")(tf.constant(values))
+    found = outputs(with_fast_gradients(parts.suffix), crossed if len(crossed) > 1 else crossed[0])
+    scale = np.abs(expected).max()
+    # With random weights the deepest networks blow up every rounding error: so does a millionth more light.
+    noise = np.abs(outputs(backbone, values * (1 + 1e-6)) - expected).max() / scale
+    np.testing.assert_allclose(found / scale, expected / scale, atol=max(EXACT, 10 * noise))
 
 
 @settings(max_examples=15, deadline=None)

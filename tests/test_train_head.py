@@ -181,14 +181,16 @@ def test_chunks_in_work_are_few_and_come_out_in_order(monkeypatch: pytest.Monkey
     monkeypatch.setattr(parallel, "_cores", lambda: 2)
     taken = []
 
-    def numbers() -> Iterator[int]:
+    def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for number in range(20):
             taken.append(number)
-            yield number
+            yield np.arange(10 * number, 10 * number + 10), np.zeros(10)
 
-    for done, square in enumerate(parallel.mapped(lambda number: number**2, numbers())):
-        assert square == done**2
-        assert len(taken) <= done + 1 + 2
+    seen: list[int] = []
+    for rows in parallel.mapped(lambda rows, _: rows, chunks()):
+        seen.extend(rows)
+        assert len(taken) <= rows[0] // 10 + 2
+    assert seen == list(range(200))
 
 
 def test_a_linear_head_needs_no_penalty(tmp_path: Path) -> None:

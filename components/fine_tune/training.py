@@ -19,6 +19,9 @@ from graftwork.networks import devices
 from graftwork.networks.precision import computing_in
 from graftwork.selection import rank
 
+_LARGEST = 1.0
+"""Norm to which the gradient of a variable is clipped."""
+
 Step = Callable[..., tf.Tensor]
 """From inputs and labels to float32 (3,): the loss summed over the images, how many are right, how many there are."""
 
@@ -64,16 +67,14 @@ def fit(
     keras.utils.set_random_seed(seed)
     strategy = tf.distribute.get_strategy()
     suffix = parts.suffix
-    optimizer = keras.optimizers.AdamW(
-        _schedule(config, steps * config.epochs), weight_decay=config.weight_decay, clipnorm=1.0
-    )
+    optimizer = keras.optimizers.AdamW(_schedule(config, steps * config.epochs), weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(suffix.trainable_variables)
     trained, best = Trained(), _Best(suffix)
     total = steps * config.epochs
     with computing_in(parts.precision, suffix):
         signature = feed.validation().element_spec
-        train = _spread(_training_step(parts, cached, optimizer, class_weights, config.batch_size), strategy, signature)
+        train = _spread(_training_step(parts, cached, optimizer, class_weights), strategy, signature)
         check = _spread(_validation_step(parts, cached), strategy, signature)
         detail, done = "", 0
         for epoch in range(config.epochs):
@@ -114,7 +115,6 @@ def _training_step(
     cached: bool,
     optimizer: keras.optimizers.Optimizer,
     class_weights: Mapping[int, float] | None,
-    batch_size: int,
 ) -> Step:
     suffix = parts.suffix
     variables = suffix.trainable_variables
@@ -124,18 +124,23 @@ def _training_step(
 
     def step(inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tf.Tensor:
         given = _given(parts, cached, inputs)
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+
+        def together(value: tf.Tensor) -> tf.Tensor:
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, value) if replicas > 1 else value
+
         with tf.GradientTape() as tape:
             logits = tf.cast(suffix(given, training=True), tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             weighted = losses * tf.gather(weights, labels) if class_weights else losses
             total = tf.reduce_sum(weighted)
-            replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-            # Gradients of all devices are added up: each contributes its share of the batch's mean. The last batch of
-            # an epoch is smaller; on one device its own size counts, as everybody does it.
-            count = tf.cast(tf.shape(labels)[0], tf.float32) if replicas == 1 else float(batch_size)
             penalties = tf.add_n([tf.cast(value, tf.float32) for value in suffix.losses] or [tf.zeros([])])
-            loss = total / count + penalties / replicas
-        optimizer.apply(tape.gradient(loss, variables), variables)
+            loss = total / together(tf.cast(tf.shape(labels)[0], tf.float32)) + penalties / replicas
+        found = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = [tf.clip_by_norm(together(tf.convert_to_tensor(gradient)), _LARGEST) for gradient in found]
+        # The optimizer adds up what it gets from all devices.
+        optimizer.apply([gradient / replicas for gradient in gradients], variables)
         return _sums(total, logits, labels)
 
     return step

@@ -58,10 +58,9 @@ def spectrum(split: Split, scale: Standardization) -> Spectrum:
 
 
 def _moments(
-    scale: Standardization, basis: np.ndarray, chunk: tuple[np.ndarray, np.ndarray]
+    scale: Standardization, basis: np.ndarray, rows: np.ndarray, _: np.ndarray
 ) -> tuple[np.ndarray, int, float]:
-    """Return a chunk's second moments, summed, times the basis; its number of rows, and the sum of all squares."""
-    rows, _ = chunk
+    """Return the second moments of some rows, summed, times the basis; how many they are; the sum of all squares."""
     rows -= scale.mean
     rows /= scale.deviation
     return rows.T @ (rows @ basis), len(rows), float(np.vdot(rows, rows))

@@ -1,5 +1,6 @@
 """The linear head: multinomial logistic regression over features that need not fit into memory."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,10 +95,11 @@ class Objective:
         losses = np.zeros(len(points))
         kernel_gradients, bias_gradients = np.zeros(kernels.shape[::-1]), np.zeros(len(biases))
         chunks = self.meter.fed(self.split.chunks())
-        for part in mapped(lambda chunk: _losses_and_gradients(*chunk, kernels, biases, self.weights), chunks):
-            losses += part[0]
-            kernel_gradients += part[1]
-            bias_gradients += part[2]
+        function = functools.partial(_losses_and_gradients, kernels, biases, self.weights)
+        for part_losses, part_kernel_gradients, part_bias_gradients in mapped(function, chunks):
+            losses += part_losses
+            kernel_gradients += part_kernel_gradients
+            bias_gradients += part_bias_gradients
         self.meter.images += len(self.split)
         # The chain rule through the standardisation that is folded into kernel and bias.
         kernel_gradients -= np.outer(bias_gradients, self.scale.mean)
@@ -113,16 +115,16 @@ class Objective:
 
 
 def _losses_and_gradients(
-    rows: np.ndarray, labels: np.ndarray, kernels: np.ndarray, biases: np.ndarray, weights: np.ndarray
+    kernels: np.ndarray, biases: np.ndarray, weights: np.ndarray, rows: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the summed weighted cross-entropies of several heads on one chunk, and their gradients.
+    """Return the summed weighted cross-entropies of several heads on some rows, and their gradients.
 
     Args:
-        rows: float32 (m, d), as they are.
-        labels: int32 (m,).
         kernels: float32 (d, h * k) of h heads side by side.
         biases: float32 (h * k,).
         weights: float (k,), how much an image of each class counts.
+        rows: float32 (m, d), as they are.
+        labels: int32 (m,).
 
     Returns:
         Losses (h,), gradients for the kernels (h * k, d) and for the biases (h * k,), float32.

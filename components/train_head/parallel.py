@@ -8,12 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 _MOST_THREADS = 8
-"""Each holds a chunk of features in memory."""
+_PIECES = 4
+"""Of a chunk; the fewer, the more chunks are in memory at the same time."""
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -26,20 +27,34 @@ def undivided() -> AbstractContextManager[Any]:
     return _libraries().limit(limits=1, user_api="blas")
 
 
-def mapped(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield the function of each item, in their order, computed by a few threads that are a few items ahead.
+def mapped(
+    function: Callable[[np.ndarray, np.ndarray], R], chunks: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> Iterator[R]:
+    """Yield what a function makes of pieces of chunks, in their order, computed by a few threads.
 
     What is yielded does not depend on the number of threads.
+
+    Args:
+        function: Of some rows of a chunk and their labels. The rows are a view of the chunk.
+        chunks: Features (m, d) and labels (m,).
     """
     threads = min(_MOST_THREADS, _cores())
     ahead: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            ahead.append(pool.submit(function, item))
+        for rows, labels in _pieces(chunks):
+            ahead.append(pool.submit(function, rows, labels))
             if len(ahead) > threads:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def _pieces(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for rows, labels in chunks:
+        size = -(-len(rows) // _PIECES)
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size], labels[start : start + size]
+        del rows, labels  # not to hold them while the next chunk is read
 
 
 @functools.cache

@@ -168,8 +168,7 @@ def score(split: features.Split, layers: Layers) -> dict[str, float]:
     }
 
 
-def _right_and_loss(layers: Layers, chunk: tuple[np.ndarray, np.ndarray]) -> tuple[int, float]:
-    rows, labels = chunk
+def _right_and_loss(layers: Layers, rows: np.ndarray, labels: np.ndarray) -> tuple[int, float]:
     for number, (kernel, bias) in enumerate(layers):
         rows = (np.maximum(rows, 0) if number else rows) @ kernel + bias
     right = int((rows.argmax(axis=1) == labels).sum())
