@@ -102,7 +102,7 @@ class FineTuneConfig(Settings):
     """How many layers, counted from the end. 0 skips fine-tuning."""
     epochs: int = Field(5, ge=1)
     """At most so many passes; it stops early."""
-    patience: int = Field(2, ge=1)
+    patience: int = Field(3, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)

@@ -217,7 +217,11 @@ def _signatures(
 ) -> dict[str, Any]:
     image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
     pixels = tf.TensorSpec([None, *size, 3], tf.float32, name="pixels")
-    backbone = model if role == "base" else model.get_layer(BACKBONE)
+    network = model if role == "base" else model.get_layer(BACKBONE)
+
+    @tf.function(input_signature=[pixels], autograph=False)
+    def backbone(pixels: tf.Tensor) -> tf.Tensor:  # a function of its own: traced and stored once for all signatures
+        return network(pixels, training=False)
 
     def decoded(files: tf.Tensor) -> tf.Tensor:
         signature = tf.TensorSpec([*size, 3], tf.float32)
@@ -226,28 +230,28 @@ def _signatures(
 
     @tf.function(input_signature=[image_bytes])
     def embed(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"features": backbone(decoded(image_bytes), training=False)}
+        return {"features": backbone(decoded(image_bytes))}
 
     if role == "base":
 
         @tf.function(input_signature=[pixels])
         def embed_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"features": model(pixels, training=False)}
+            return {"features": backbone(pixels)}
 
         return _concrete({"serving_default": embed, "embed": embed, "embed_pixels": embed_pixels})
 
-    names = tf.constant(classes)
+    names, head = tf.constant(classes), model.get_layer(HEAD)
 
     @tf.function(input_signature=[image_bytes])
     def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = model(decoded(image_bytes), training=False)
+        probabilities = head(backbone(decoded(image_bytes)), training=False)
         best = tf.argmax(probabilities, axis=-1)
         score = tf.reduce_max(probabilities, axis=-1)
         return {"probabilities": probabilities, "label": tf.gather(names, best), "score": score}
 
     @tf.function(input_signature=[pixels])
     def predict_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": model(pixels, training=False)}
+        return {"probabilities": head(backbone(pixels), training=False)}
 
     return _concrete({"serving_default": classify, "embed": embed, "predict_pixels": predict_pixels})
 
