@@ -17,6 +17,7 @@ from graftwork.components.fine_tune.feeding import augmented, epoch_seed
 from graftwork.components.fine_tune.parts import Parts
 from graftwork.config import FineTuneConfig, quantity
 from graftwork.errors import UserError
+from graftwork.networks.graph import unpacked
 
 _VIEWS = 2
 """Augmented copies of each image, if they fit and nobody says otherwise."""
@@ -176,14 +177,14 @@ def _sample(data: Images, parts: Parts) -> _Sample:
 
 def _half_is_enough(sample: _Sample, parts: Parts) -> bool:
     """Return whether the network answers the same when what crosses the cut was float16: accuracy equal, loss too."""
-    suffix = parts.suffix
+    suffix = tf.function(lambda inputs: parts.suffix(inputs, training=False), autograph=False, reduce_retracing=True)
 
     def measured(outputs: list[np.ndarray]) -> tuple[float, float]:
         right, loss = 0, 0.0
         for start in range(0, len(sample.labels), _BATCH):
             inputs = [tf.constant(output[start : start + _BATCH]) for output in outputs]
             given = tf.constant(sample.labels[start : start + _BATCH])
-            logits = tf.cast(suffix(inputs if len(inputs) > 1 else inputs[0], training=False), tf.float32)
+            logits = tf.cast(suffix(unpacked(inputs)), tf.float32)
             right += int(tf.reduce_sum(tf.cast(tf.argmax(logits, -1) == given, tf.int32)))
             loss += float(tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)))
         return right / len(sample.labels), loss / len(sample.labels)

@@ -16,6 +16,7 @@ from graftwork.components.fine_tune.parts import Parts
 from graftwork.config import FineTuneConfig
 from graftwork.metering import Meter
 from graftwork.networks import devices
+from graftwork.networks.graph import unpacked
 from graftwork.networks.precision import computing_in
 from graftwork.selection import rank
 
@@ -158,7 +159,7 @@ def _given(parts: Parts, cached: bool, inputs: tuple[tf.Tensor, ...]) -> Any:
     """Return what crosses the cut, in the structure and the dtype that the suffix takes."""
     crossing = inputs if cached else parts.trunk(inputs[0])
     values = [tf.cast(tensor, wanted.dtype) for tensor, wanted in zip(crossing, parts.suffix.inputs, strict=True)]
-    return values if len(values) > 1 else values[0]
+    return unpacked(values)
 
 
 def _sums(loss: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
