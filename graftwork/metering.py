@@ -59,10 +59,8 @@ class Meter:
 
 def in_words(profile: Mapping[str, float]) -> str:
     """Return a profile as one line for people."""
-    parts = [f"{profile['seconds']:,.1f} s"]
-    if profile["images"]:
-        parts.append(f"{profile['images_per_second']:,.0f} images a second")
-        parts.append(f"{100 * profile['waiting_for_input']:.0f} % of the time waiting for input")
+    parts = [f"{profile['images_per_second']:,.0f} images a second"]
+    parts.append(f"{100 * profile['waiting_for_input']:.0f} % of the time waiting for input")
     if "floor_ratio" in profile:
         parts.append(f"{profile['floor_ratio']:.2f} times the floor")
     return ", ".join(parts)

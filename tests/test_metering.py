@@ -81,8 +81,7 @@ def test_only_steps_through_which_images_go_tell_of_it(capsys: pytest.CaptureFix
 
 def test_a_profile_is_one_line_for_people() -> None:
     measured = {**profile(4501, 7.1, 0.03, 900.0), "floor_ratio": 1.08}
-    assert in_words(measured) == ("7.1 s, 634 images a second, 3 % of the time waiting for input, 1.08 times the floor")
-    assert in_words(profile(0, 4.25, 0.0, 900.0)) == "4.2 s"
+    assert in_words(measured) == "634 images a second, 3 % of the time waiting for input, 1.08 times the floor"
 
 
 def test_of_shards_the_work_is_added_up_and_the_largest_peak_counts() -> None:

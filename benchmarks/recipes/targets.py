@@ -1,4 +1,4 @@
-"""What issue 5 asks for, as ratios of medians, beside what was reached."""
+"""What training has to reach, as ratios of medians, beside what was reached."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
