@@ -1,11 +1,12 @@
 """Which of several trained models is kept. Only validation numbers count; test numbers never choose."""
 
+import math
 from collections.abc import Mapping
 
 
 def rank(accuracy: float, loss: float) -> tuple[float, float]:
-    """Return a key that sorts better models higher: by accuracy, then by lower loss."""
-    return accuracy, -loss
+    """Return a key that sorts better models higher: by accuracy, then by lower loss; last those that diverged."""
+    return (accuracy, -loss) if math.isfinite(loss) else (-1.0, -math.inf)
 
 
 def select(candidates: Mapping[str, Mapping[str, float]]) -> tuple[str, str]:

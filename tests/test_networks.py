@@ -13,7 +13,7 @@ from graftwork.networks import devices
 from graftwork.networks.depthwise import kernel_gradient, with_fast_gradients
 from graftwork.networks.folding import folded
 from graftwork.networks.frozen import frozen
-from graftwork.networks.graph import calls, is_unrolled, unrolled
+from graftwork.networks.graph import calls, distinct_names, is_unrolled, unrolled
 from graftwork.networks.precision import computing_in, for_training, resolved
 from graftwork.networks.split import split
 
@@ -32,6 +32,15 @@ def with_random_statistics(model: keras.Model) -> keras.Model:
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
             layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    return model
+
+
+def with_statistics_of(values: np.ndarray, model: keras.Model) -> keras.Model:
+    """Let batch normalisation see some images, as in training: deep random networks explode without."""
+    normalizations = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+    for layer in normalizations:
+        layer.momentum = 0.0
+    model(values, training=True)
     return model
 
 
@@ -122,6 +131,28 @@ def test_dropout_below_a_trained_layer_is_trained_with_it_and_other_dropout_is_n
     assert "early" in {layer.name for layer in parts.trunk.layers}
 
 
+def test_a_layer_that_is_called_on_both_sides_of_the_cut():
+    image, relu = keras.Input((16, 16, 3)), layers.ReLU()
+    values = relu(layers.Conv2D(4, 3, name="first")(image))
+    model = keras.Model(image, relu(layers.Conv2D(4, 3, name="second")(values)))
+    parts = split(unrolled(trained_from(model, "second")))
+    assert [layer.name for layer in parts.suffix.layers if layer.trainable_weights] == ["second"]
+    np.testing.assert_array_equal(outputs(parts.suffix, parts.trunk(pixels())), outputs(model, pixels()))
+
+
+def test_layers_of_inner_models_may_share_names():
+    def inner(name: str) -> keras.Model:
+        return keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(3, 3, name="conv")], name=name)
+
+    image = keras.Input((16, 16, 3))
+    model = keras.Model(image, layers.ReLU(name="conv")(inner("b")(inner("a")(image))))
+    with distinct_names(model):
+        flat = unrolled(model)
+        assert len({layer.name for layer in flat.layers}) == len(flat.layers)
+        np.testing.assert_array_equal(outputs(folded(flat), pixels()), outputs(model, pixels()))
+    assert [model.get_layer(name).get_layer("conv").name for name in "ab"] == ["conv", "conv"]
+
+
 def test_everything_trained_leaves_a_trunk_without_weights():
     parts = split(unrolled(residual_network()))
     assert parts.trunk_operations == 0
@@ -189,7 +220,8 @@ def test_folding_is_exact_on_real_architectures(name: str):
 def test_every_architecture_is_split_and_folded_without_a_change_in_its_answers(name: str):
     build = getattr(keras.applications, name)
     size = 331 if name == "NASNetLarge" else 96
-    model = with_random_statistics(build(weights=None, include_top=False, input_shape=(size, size, 3), pooling="avg"))
+    model = build(weights=None, include_top=False, input_shape=(size, size, 3), pooling="avg")
+    with_statistics_of(pixels(4, size) * 255, model)
     backbone = keras.Model(model.inputs, model.outputs)
     unfreeze_last(backbone, "third")
     parts = split(unrolled(backbone))
@@ -200,7 +232,7 @@ def test_every_architecture_is_split_and_folded_without_a_change_in_its_answers(
     crossed = frozen(parts.trunk, "float32")(tf.constant(values))
     found = outputs(with_fast_gradients(parts.suffix), crossed if len(crossed) > 1 else crossed[0])
     scale = np.abs(expected).max()
-    # With random weights the deepest networks blow up every rounding error: so does a millionth more light.
+    # The deepest networks blow up every rounding error while their weights are random: so does a millionth more light.
     noise = np.abs(outputs(backbone, values * (1 + 1e-6)) - expected).max() / scale
     np.testing.assert_allclose(found / scale, expected / scale, atol=max(EXACT, 10 * noise))
 

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graftwork.selection import select
+from graftwork.selection import rank, select
 
 SCORES = st.dictionaries(
     st.sampled_from("abcdef"),
@@ -42,3 +42,8 @@ def test_the_order_decides_only_between_equals(candidates: dict[str, dict[str, f
 
 def test_one_candidate_is_selected() -> None:
     assert select({"head": {"accuracy": 0.1, "loss": 3.0}}) == ("head", "the only candidate")
+
+
+def test_what_diverged_ranks_last_whatever_its_accuracy() -> None:
+    assert rank(0.9, float("nan")) < rank(0.1, 5.0)
+    assert rank(0.9, float("inf")) < rank(0.0, 5.0)

@@ -371,7 +371,7 @@ def test_the_classifier_says_how_fast_its_head_was_trained(prepared: Path, base_
     profile = classifier.description["profile"]
     assert {*base.description.get("profile", {}), "train_head"} <= set(profile)
     assert profile["train_head"]["images"] == 2 * 96  # epochs times training images
-    assert classifier.description["training"]["head"]["seconds"] == profile["train_head"]["seconds"]
+    assert classifier.description["training"]["head"]["seconds"] <= profile["train_head"]["seconds"]
 
 
 def test_features_of_another_base_are_refused(prepared: Path, base_file: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from graftwork import metering, progress
 from graftwork.artifacts import features, images, model
 from graftwork.config import Precision
 from graftwork.networks.frozen import Frozen, frozen, seconds_per_image
-from graftwork.networks.graph import unrolled
+from graftwork.networks.graph import distinct_names, unrolled
 from graftwork.networks.precision import resolved
 from graftwork.shards import WHOLE, Shard
 
@@ -40,7 +40,8 @@ def extract_features(
     data, base = images.read(images_path), model.read(base_path)
     backbone = base.keras_model()
     computed_in = resolved(precision)
-    embed = frozen(unrolled(backbone), computed_in)
+    with distinct_names(backbone):
+        embed = frozen(unrolled(backbone), computed_in)
     sizes = {split: data.size(split, shard) for split in features.SPLITS}
 
     def batches(split: str) -> Iterator[features.Batch]:

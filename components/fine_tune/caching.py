@@ -29,6 +29,7 @@ _WORTH_READING = 20
 _BATCH = 64
 _SAMPLE = 512
 _LOSS_TOLERANCE = 1e-3
+_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def plan(data: Images, parts: Parts, config: FineTuneConfig, folder: Path) -> Pl
     """
     if config.cache == "never":
         return Plan(False, "the frozen layers run in every epoch: fine_tune.cache is never")
+    if any(None in shape for shape in parts.split.shapes):
+        return Plan(False, "the frozen layers run in every epoch: what they say has no fixed size")
     if not parts.split.trunk_operations:
         return Plan(False, "no layer with weights is frozen, there is nothing to compute in advance")
     train, validation = data.size("train"), data.size("validation")
@@ -125,7 +128,7 @@ def compute(
             if split == "train":
                 images = augmented(images, config, epoch_seed(seed, view)).prefetch(tf.data.AUTOTUNE)
             for pixels, labels, keys in images:
-                yield _rows(parts.trunk(pixels), shapes), labels.numpy(), keys.numpy()
+                yield _rows(parts.trunk(pixels), shapes, chosen.dtype), labels.numpy(), keys.numpy()
                 done += len(labels)
                 progress.report(done, sum(sizes.values()), "images through the frozen layers")
 
@@ -149,11 +152,13 @@ def _views(config: FineTuneConfig, fit: int) -> int:
     return min(config.views, config.epochs)
 
 
-def _rows(outputs: list[tf.Tensor], shapes: list[tuple[int, ...]]) -> np.ndarray:
-    arrays = [output.numpy() for output in outputs]
-    if len(shapes) == 1:
-        return arrays[0]
-    return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
+def _rows(outputs: list[tf.Tensor], shapes: list[tuple[int, ...]], dtype: str) -> np.ndarray:
+    arrays = [np.asarray(output, np.float32) for output in outputs]
+    rows = (
+        arrays[0] if len(shapes) == 1 else np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
+    )
+    # Of images that were not asked about the dtype: next to infinity rather than infinity.
+    return np.clip(rows, -_LARGEST_HALF, _LARGEST_HALF) if dtype == "float16" else rows
 
 
 @dataclass(frozen=True)

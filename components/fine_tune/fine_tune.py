@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from graftwork.config import FineTuneConfig, Precision
 from graftwork.errors import UserError
 from graftwork.metering import Meter, Profile
 from graftwork.networks import devices
+from graftwork.networks.graph import distinct_names
 
 CANDIDATE = "fine-tuned"
 
@@ -66,11 +68,12 @@ def fine_tune(
         facts = {"model": ", ".join(start.description["classes"]), "images": ", ".join(data.classes)}
         raise UserError("the model to fine-tune knows other classes than the images have", facts)
     meter, started = Meter(), time.monotonic()
-    with devices.strategy().scope():
+    with ExitStack() as names, devices.strategy().scope():
         classifier = start.keras_model()
         backbone = classifier.get_layer(BACKBONE)
         layers = unfreeze_last(backbone, config.layers)
         total = len(trainable_layers(backbone))
+        names.enter_context(distinct_names(classifier))
         network = parts(classifier, precision)
         progress.note(f"training the last {layers} of {total} layers of the base, and the head, in {network.precision}")
         counts = np.array(list(data.counts["train"].values()))

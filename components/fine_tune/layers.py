@@ -45,4 +45,7 @@ def unfreeze_last(backbone: keras.Model, layers: int | Literal["all", "third"]) 
     chosen = {id(layer) for layer in candidates[len(candidates) - count :]}
     for layer in leaf_layers(backbone):
         layer.trainable = id(layer) in chosen
+        for inner in layer._flatten_layers(include_self=False):  # of layers that are blocks
+            if isinstance(inner, _NEVER_TRAINED):
+                inner.trainable = False
     return count

@@ -40,8 +40,8 @@ def parts(classifier: keras.Model, precision: Precision) -> Parts:
     """
     cut = split(unrolled(_ending_in_logits(classifier)))
     trained_in = for_training(precision, cut.suffix)
-    on_cpu = not devices.compiles()
-    suffix = with_fast_gradients(cut.suffix) if on_cpu and trained_in == "float32" else cut.suffix
+    fast = trained_in == "float32" and not devices.on_gpu()
+    suffix = with_fast_gradients(cut.suffix) if fast else cut.suffix
     return Parts(cut, frozen(cut.trunk, resolved(precision)), suffix, trained_in)
 
 

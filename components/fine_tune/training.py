@@ -75,8 +75,9 @@ def fit(
     total = steps * config.epochs
     with computing_in(parts.precision, suffix):
         signature = feed.validation().element_spec
-        train = _spread(_training_step(parts, cached, optimizer, class_weights), strategy, signature)
-        check = _spread(_validation_step(parts, cached), strategy, signature)
+        compiled = devices.compiles(suffix, *([] if cached else [parts.split.trunk]))
+        train = _spread(_training_step(parts, cached, optimizer, class_weights), strategy, signature, compiled)
+        check = _spread(_validation_step(parts, cached), strategy, signature, compiled)
         detail, done = "", 0
         for epoch in range(config.epochs):
             seconds, sums = [], np.zeros(3)
@@ -167,20 +168,21 @@ def _sums(loss: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.stack([loss, right, tf.cast(tf.shape(labels)[0], tf.float32)])
 
 
-def _spread(step: Step, strategy: tf.distribute.Strategy, signature: Any) -> Step:
+def _spread(step: Step, strategy: tf.distribute.Strategy, signature: Any, compiled: bool) -> Step:
     """Return a step compiled to run on all devices of a strategy.
 
     Args:
         step: What each device runs.
         strategy: Of the devices.
         signature: Specification of a batch; on several devices it comes in parts.
+        compiled: Whether by XLA too.
     """
     known = {"input_signature": signature} if strategy.num_replicas_in_sync == 1 else {"reduce_retracing": True}
 
     @tf.function(autograph=False, **known)
     def run(inputs: Any, labels: Any) -> tf.Tensor:
         # XLA compiles what a device runs, not the exchange between devices.
-        own = tf.function(step, autograph=False, jit_compile=True) if devices.compiles() else step
+        own = tf.function(step, autograph=False, jit_compile=True) if compiled else step
         return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(own, args=(inputs, labels)), axis=None)
 
     return run
@@ -209,11 +211,11 @@ class _Best:
         """Take an epoch's score; return whether it is the last that should be tried."""
         if self._score is None or score > self._score:
             self._score, self._epoch = score, epoch
-            self._weights = [variable.numpy() for variable in self._network.trainable_variables]
+            self._weights = [weight.numpy() for weight in self._network.weights]
             return False
         return epoch - self._epoch >= patience
 
     def restore(self) -> None:
         """Give the network the weights of the best epoch."""
-        for variable, value in zip(self._network.trainable_variables, self._weights, strict=False):
-            variable.assign(value)
+        for weight, value in zip(self._network.weights, self._weights, strict=True):
+            weight.assign(value)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,7 @@ def train_head(
         UserError: An artifact is not what it claims to be, the features come from another base, or the head to keep is
             not there or is for other classes.
     """
-    meter = Meter()
+    meter, started = Meter(), time.monotonic()
     cached, base = features.read(*features_paths), model.read(base_path)
     if cached.description["base"] != base.fingerprint:
         raise UserError(
@@ -79,10 +80,8 @@ def train_head(
     with undivided():
         trials = try_heads(cached, config, seed, meter, kept)
     best = max(trials, key=lambda trial: rank(trial.validation["accuracy"], trial.validation["loss"]))
-    profile = meter.profile()
     progress.note(f"{_name(best)} head: validation accuracy {best.validation['accuracy']:.4f}, {len(trials)} tried")
     head = as_keras(best.layers)
-    extraction = {"extract_features": metering.merged(cached.profiles)} if cached.profiles else {}
     description = {
         **base.origin,
         "candidate": CANDIDATE,
@@ -97,12 +96,17 @@ def train_head(
                 **best.settings,
                 "tried": [{"kind": trial.kind, **trial.settings, "validation": trial.validation} for trial in trials],
                 "settings": config.model_dump(mode="json"),
-                "seconds": profile["seconds"],
+                "seconds": time.monotonic() - started,
             },
         },
-        "profile": {**base.description.get("profile", {}), **extraction, "train_head": profile},
     }
-    return model.write(path, model.classifier(base.keras_model(), head), "classifier", description, base.code)
+
+    def profile() -> dict[str, metering.Profile]:
+        extraction = {"extract_features": metering.merged(cached.profiles)} if cached.profiles else {}
+        return {**base.description.get("profile", {}), **extraction, "train_head": meter.profile()}
+
+    classifier = model.classifier(base.keras_model(), head)
+    return model.write(path, classifier, "classifier", description, base.code, profile=profile)
 
 
 def kept_layers(base: model.ModelFolder, classes: Sequence[str], config: HeadConfig) -> Layers | None:

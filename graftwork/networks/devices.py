@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
+
+from graftwork.artifacts.model import leaf_layers
 
 
 def strategy(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:
@@ -17,6 +20,20 @@ def strategy(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
 
 
-def compiles() -> bool:
-    """Return whether networks are compiled by XLA: on GPUs; on CPUs its convolutions are many times slower."""
+def on_gpu() -> bool:
+    """Return whether networks run on a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+def compiles(*networks: keras.Model) -> bool:
+    """Return whether networks are compiled by XLA.
+
+    On GPUs, where all layers are Keras's own and known to compile; on CPUs its convolutions are many times slower.
+    """
+    layers = (layer for network in networks for layer in leaf_layers(network))
+    return on_gpu() and all(_is_known_to_compile(layer) for layer in layers)
+
+
+def _is_known_to_compile(layer: keras.Layer) -> bool:
+    own = type(layer).__module__.startswith("keras.")
+    return own and not isinstance(layer, keras.layers.Lambda | keras.layers.Resizing)

@@ -24,13 +24,12 @@ def frozen(network: keras.Model, precision: str) -> Frozen:
     inference = folded(network)
     specification = tf.TensorSpec(network.input_shape, tf.float32)
 
-    @tf.function(input_signature=[specification], autograph=False, jit_compile=devices.compiles())
+    @tf.function(input_signature=[specification], autograph=False, jit_compile=devices.compiles(inference))
     def run(pixels: tf.Tensor) -> list[tf.Tensor]:
-        outputs = inference(pixels, training=False)
+        with computing_in(precision, inference):  # whenever this is traced: with several devices, once for each
+            outputs = inference(pixels, training=False)
         return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
-    with computing_in(precision, inference):
-        run.get_concrete_function()  # traced now: later the layers compute in float32 again
     return run
 
 

@@ -1,6 +1,9 @@
 """The graph of a functional Keras model: its calls in order, and the same without models inside models."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import keras
@@ -51,10 +54,39 @@ def unrolled(model: keras.Model) -> keras.Model:
     The layers are the same objects. What is no functional model, such as a subclassed one, stays one call.
 
     Args:
-        model: A functional model with one input.
+        model: A functional model with one input. No two of its layers may share a name, see `distinct_names`.
     """
     inputs = keras.Input(batch_shape=model.input_shape, dtype=model.inputs[0].dtype)
     return keras.Model(inputs, _replayed(model, inputs), name=model.name)
+
+
+@contextmanager
+def distinct_names(*models: keras.Model) -> Iterator[None]:
+    """Give the layers of models inside models names that no two share, while the block runs.
+
+    In one graph Keras allows every name once. A model inside another is a name space of its own, until it is unrolled.
+    """
+    changed: list[tuple[Any, str]] = []
+    seen: dict[str, Any] = {}
+
+    def visit(model: Any) -> None:
+        for node in calls(_graph(model)):
+            layer = node.layer
+            if is_unrolled(layer):
+                visit(layer)
+            elif node.inputs and seen.setdefault(layer.name, layer) is not layer:
+                number = next(number for number in count(2) if f"{layer.name}_{number}" not in seen)
+                changed.append((layer, layer.name))
+                layer.name = f"{layer.name}_{number}"
+                seen[layer.name] = layer
+
+    try:
+        for model in models:
+            visit(model)
+        yield
+    finally:
+        for layer, name in reversed(changed):
+            layer.name = name
 
 
 def is_unrolled(layer: Any) -> bool:

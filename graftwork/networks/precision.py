@@ -72,9 +72,9 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
 
     Args:
         precision: "float32" for no change, or "bfloat16".
-        networks: Models whose layers change.
+        networks: Unrolled models whose layers change, see `graph.unrolled`.
     """
-    layers = {id(layer): layer for network in networks for layer in leaf_layers(network)}.values()
+    layers = {id(layer): layer for network in networks for layer in network.layers}.values()
     changed = []
     if precision != "float32":
         changed = [layer for layer in layers if _can_change(layer)]
@@ -90,7 +90,8 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
 def _can_change(layer: keras.Layer) -> bool:
     name = getattr(getattr(layer, "dtype_policy", None), "name", "")
     own = type(layer).__module__.startswith("keras.")
-    return name == "float32" and own and not isinstance(layer, (keras.layers.InputLayer, *_EXACT))
+    # A model that is one call computes as its author wrote it, and adds what its layers say to what it was given.
+    return name == "float32" and own and not isinstance(layer, (keras.Model, keras.layers.InputLayer, *_EXACT))
 
 
 def _cpu_flags() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from graftwork.artifacts.model import leaf_layers
-from graftwork.networks.graph import Node, calls
+from graftwork.networks.graph import Node, calls, unpacked
 
 _RANDOM = (
     keras.layers.Dropout,
@@ -46,7 +46,7 @@ class Split:
         Each weight counts once for every place where it is used: exact for convolutions and dense layers.
         """
         return sum(
-            math.prod(node.outputs[0].shape[1:-1]) * math.prod(weight.shape)
+            math.prod(size or 1 for size in node.outputs[0].shape[1:-1]) * math.prod(weight.shape)
             for node in calls(self.trunk)
             for weight in getattr(node.layer, "weights", ())
         )
@@ -77,8 +77,25 @@ def split(network: keras.Model) -> Split:
     needed += network.outputs
     crossing = list({id(tensor): tensor for tensor in needed if id(tensor) not in trained}.values())
     trunk = keras.Model(network.inputs[0], crossing, name="trunk")
-    suffix = keras.Model(crossing, network.outputs[0], name="suffix")
+    suffix = _replayed(network, crossing, trained)
     return Split(trunk, suffix, tuple(str(tensor._keras_history.operation.name) for tensor in crossing))
+
+
+def _replayed(network: keras.Model, crossing: list[Any], trained: Collection[int]) -> keras.Model:
+    """Return the calls that depend on trained layers as a model of what crosses.
+
+    Keras would make one too, but takes every call of a layer that crosses for an input, not that one call alone.
+    """
+    inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in crossing]
+    known = {id(tensor): entry for tensor, entry in zip(crossing, inputs, strict=True)}
+    for depth in sorted(network._nodes_by_depth, reverse=True):
+        for node in network._nodes_by_depth[depth]:
+            if node.is_input or id(node.outputs[0]) not in trained:
+                continue
+            args, kwargs = node.arguments.fill_in(known)
+            outputs = keras.tree.flatten(node.operation(*args, **kwargs))
+            known |= {id(before): after for before, after in zip(node.outputs, outputs, strict=True)}
+    return keras.Model(unpacked(inputs), known[id(network.outputs[0])], name="suffix")
 
 
 def _is_trained(layer: Any) -> bool:
