@@ -31,7 +31,7 @@ def size_of(image_bytes: tf.Tensor) -> tuple[int, int]:
     Raises:
         tf.errors.InvalidArgumentError: The bytes are no image.
     """
-    height, width, _ = tf.io.decode_image(image_bytes, channels=3, expand_animations=False).shape
+    height, width, _ = _decode_any(image_bytes).shape
     return height, width
 
 
@@ -51,7 +51,7 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
     image = tf.cond(
         tf.io.is_jpeg(image_bytes),
         lambda: _decode_jpeg(image_bytes, ratio=1),
-        lambda: tf.io.decode_image(image_bytes, channels=3, expand_animations=False),
+        lambda: _decode_any(image_bytes),
     )
     return tf.ensure_shape(image, (None, None, 3))
 
@@ -83,11 +83,15 @@ def decode_shrunk(image_bytes: tf.Tensor, shorter_side: int) -> tf.Tensor:
         return tf.switch_case(step, decoders), size, tf.gather(_JPEG_RATIOS, step)
 
     def in_full() -> tuple[tf.Tensor, tf.Tensor, int]:
-        image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+        image = _decode_any(image_bytes)
         return image, tf.shape(image)[:2], 1
 
     image, size, ratio = tf.cond(tf.io.is_jpeg(image_bytes), reduced, in_full)
     return _shrink(tf.ensure_shape(image, (None, None, 3)), size, ratio, shorter_side)
+
+
+def _decode_any(image_bytes: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
 
 
 def _decode_jpeg(jpeg: tf.Tensor, ratio: int) -> tf.Tensor:

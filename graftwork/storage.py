@@ -5,18 +5,13 @@ A URI is a local path or gs://bucket/name. Reading is safe from several threads 
 
 import functools
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from graftwork.errors import UserError, in_one_line
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _REMOTE = "gs://"
 _PATIENCE_SECONDS = 30.0
@@ -106,21 +101,6 @@ def read(uri: str) -> bytes:
             return bytes(_client().bucket(bucket).blob(name).download_as_bytes())
         except NotFound:
             raise FileNotFoundError(uri) from None
-
-
-def map_in_order(function: Callable[[T], R], items: Iterable[T], workers: int = 8) -> Iterator[R]:
-    """Apply a function that waits for files in several threads; results come in order, a bounded number at a time."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 4 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def local_copy(uri: str, folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """What reads an images artifact sees its records in one order, whether it reads them or only counts them."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,24 @@ from graftwork.shards import WHOLE, Shard
 TRAIN = 5_000  # five files, the last of them shorter
 
 
+def written(
+    folder: Path, records: dict[str, list[images.Record]], shape: tuple[int, int] | None = None
+) -> images.Images:
+    return images.write(
+        folder / "images",
+        classes=["even", "odd"],
+        records=records,
+        sizes={split: len(records[split]) for split in records},
+        rejected=[],
+        duplicates=0,
+        source="nowhere",
+        source_fingerprint="0",
+        split_policy={},
+        stored_size=28,
+        shape=shape,
+    )
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> images.Images:
     """An artifact whose training images, of a few bytes, fill several files."""
@@ -23,18 +42,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> images.Images:
         keys = sorted(hashlib.sha256(f"{split} {number}".encode()).hexdigest() for number in range(sizes[split]))
         return [images.Record(key[:4].encode(), number % 2, key, f"{key}.png") for number, key in enumerate(keys)]
 
-    return images.write(
-        tmp_path_factory.mktemp("large") / "images",
-        classes=["even", "odd"],
-        records={split: records(split) for split in images.SPLITS},
-        sizes=sizes,
-        rejected=[],
-        duplicates=0,
-        source="nowhere",
-        source_fingerprint="0",
-        split_policy={},
-        stored_size=28,
-    )
+    return written(tmp_path_factory.mktemp("large"), {split: records(split) for split in images.SPLITS})
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +102,8 @@ class TestBatches:
             pixels = random.integers(0, 256, (sides[number % 2], 20, 3), np.uint8)
             encoded = tf.io.encode_png(pixels).numpy()
             records.append(images.Record(encoded, number % 2, hashlib.sha256(encoded).hexdigest(), f"{number}.png"))
-        return images.write(
-            tmp_path_factory.mktemp("data") / "images",
-            classes=["even", "odd"],
-            records={"train": records, "validation": [], "test": []},
-            sizes={"train": len(records), "validation": 0, "test": 0},
-            rejected=[],
-            duplicates=0,
-            source="nowhere",
-            source_fingerprint="0",
-            split_policy={},
-            stored_size=28,
-            shape=(20, 20) if request.param == "one shape" else None,
-        )
+        shape = (20, 20) if request.param == "one shape" else None
+        return written(tmp_path_factory.mktemp("data"), {"train": records, "validation": [], "test": []}, shape)
 
     @pytest.mark.parametrize("size", [(24, 24), (16, 30)])
     @pytest.mark.parametrize("seed", [None, 4])

@@ -12,6 +12,7 @@ from graftwork.components.fingerprint_source.fingerprint import fingerprint_data
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import PrepareConfig
 from graftwork.errors import UserError
+from graftwork.threads import map_in_order
 
 from images_on_disk import prepare_source, write_photos
 
@@ -104,11 +105,11 @@ def test_results_come_in_order_and_a_bounded_number_is_begun_ahead() -> None:
             begun.append(number)
             yield number
 
-    for number, result in enumerate(storage.map_in_order(lambda item: 2 * item, numbers(), workers=3)):
+    for number, result in enumerate(map_in_order(lambda item: 2 * item, numbers(), workers=3)):
         assert result == 2 * number
         assert len(begun) - number < 20
 
 
 def test_an_error_in_one_item_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(storage.map_in_order(lambda item: 1 / item, [2, 1, 0]))
+        list(map_in_order(lambda item: 1 / item, [2, 1, 0]))

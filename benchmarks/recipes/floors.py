@@ -11,7 +11,7 @@ import tensorflow as tf
 from graftwork.artifacts import images
 from graftwork.networks.precision import for_training, resolved
 
-from . import arrays, networks
+from . import networks
 from .inputs import SEED, Inputs
 from .processes import Evaluate
 
@@ -70,7 +70,7 @@ def _pass(network: keras.Model, inputs: Inputs, splits: tuple[str, ...]) -> tupl
     labels = np.empty(total, np.int64)
     start = 0
     for split in splits:
-        for pixels, of_some in arrays.batches(data, split, side):
+        for pixels, of_some, _ in data.batches(split, (side, side), 64):
             stop = start + len(of_some)
             for array, some in zip(outputs, run(pixels), strict=True):
                 array[start:stop] = some.numpy()

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from graftwork.components.fine_tune.layers import trainable_layers
+
 SIDE = 96
 CLASSES = 10
 _LAST_FEATURES = {"lite0": "head_relu"}
@@ -53,16 +55,9 @@ def preprocess(name: str, pixels: Any) -> Any:
     return pixels  # its preprocessing is inside
 
 
-def weighted_layers(network: keras.Model) -> list[keras.Layer]:
-    """Return the layers with weights to train, first to last, batch normalisation not counted, as graftwork counts."""
-    return [
-        layer for layer in network.layers if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
-    ]
-
-
 def last_layers(network: keras.Model, count: int | str) -> list[keras.Layer]:
-    """Return the last layers with weights: so many, or "third" for a third of them, rounded up."""
-    layers = weighted_layers(network)
+    """Return the last layers as graftwork counts them: so many, or "third" for a third of them, rounded up."""
+    layers = trainable_layers(network)
     number = -(-len(layers) // 3) if count == "third" else int(count)
     return layers[len(layers) - number :]
 

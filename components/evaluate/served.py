@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from graftwork.threads import map_in_order
 
 _AT_ONCE = 2
 """Batches asked about at the same time: what one of them leaves idle, the other uses."""
@@ -20,8 +20,9 @@ Batch = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Answer:
-    """Probabilities float32 (n, k), and from when to when the model was busy with them, in seconds."""
+    """A batch, its probabilities float32 (n, k), and from when to when the model was busy with it, in seconds."""
 
+    batch: Batch
     probabilities: np.ndarray
     started: float
     ended: float
@@ -44,14 +45,9 @@ class Served:
 
         What is said about a batch depends on that batch alone. A bounded number of them is held in memory.
         """
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            pending = deque[tuple[Batch, Future[_Answer]]]()
-            for batch in batches:
-                pending.append((batch, pool.submit(self._ask, batch["encoded"])))
-                if len(pending) > _AT_ONCE:
-                    yield self._first(pending)
-            while pending:
-                yield self._first(pending)
+        for answer in map_in_order(self._ask, batches, _AT_ONCE, ahead=_AT_ONCE):
+            self._count(answer)
+            yield answer.batch, answer.probabilities
 
     def seconds_per_image(self) -> float:
         """Return what decoding an image and one pass through the network take, by the answers given so far.
@@ -61,18 +57,15 @@ class Served:
         """
         return self._seconds / self._images if self._images else 0.0
 
-    def _ask(self, encoded: tf.Tensor) -> _Answer:
+    def _ask(self, batch: Batch) -> _Answer:
         started = time.monotonic()
-        probabilities = self._signature(image_bytes=encoded)["probabilities"].numpy()
-        return _Answer(probabilities, started, time.monotonic())
+        probabilities = self._signature(image_bytes=batch["encoded"])["probabilities"].numpy()
+        return _Answer(batch, probabilities, started, time.monotonic())
 
-    def _first(self, pending: deque[tuple[Batch, "Future[_Answer]"]]) -> tuple[Batch, np.ndarray]:
-        batch, future = pending.popleft()
-        answer = future.result()
+    def _count(self, answer: _Answer) -> None:
         self._batches += 1
         if self._batches == _AT_ONCE + 1:
             self._images, self._seconds = 0, 0.0
         self._images += len(answer.probabilities)
         self._seconds += max(0.0, answer.ended - max(answer.started, self._until))  # time of two at once counts once
         self._until = max(self._until, answer.ended)
-        return batch, answer.probabilities

@@ -182,7 +182,9 @@ def _sample(data: Images, parts: Parts) -> _Sample:
 
 def _half_is_enough(sample: _Sample, parts: Parts) -> bool:
     """Return whether the network answers the same when what crosses the cut was float16: accuracy equal, loss too."""
-    suffix = tf.function(lambda inputs: parts.suffix(inputs, training=False), autograph=False, reduce_retracing=True)
+    suffix = tf.function(
+        lambda inputs: parts.split.suffix(inputs, training=False), autograph=False, reduce_retracing=True
+    )
 
     def measured(outputs: list[np.ndarray]) -> tuple[float, float]:
         right, loss = 0, 0.0

@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from graftwork.components.fine_tune.caching import compute, plan
 from graftwork.components.fine_tune.feeding import CachedFeed, Feed, ImagesFeed
 from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
 from graftwork.components.fine_tune.parts import Parts, parts
-from graftwork.components.fine_tune.training import Trained, fit
+from graftwork.components.fine_tune.training import Trained, best_epoch, fit
 from graftwork.config import FineTuneConfig, Precision
 from graftwork.errors import UserError
 from graftwork.metering import Meter, Profile
@@ -77,11 +76,11 @@ def fine_tune(
         network = parts(classifier, precision)
         progress.note(f"training the last {layers} of {total} layers of the base, and the head, in {network.precision}")
         counts = np.array(list(data.counts["train"].values()))
-        weights = dict(enumerate(class_weights(counts))) if config.class_weight == "balanced" else None
+        weights = class_weights(counts, config.class_weight)
         chosen, trained = train(data, network, config, weights, seed, Path(path).parent, meter)
     curve = trained.curve
-    best = max(epoch["validation_accuracy"] for epoch in curve)
-    progress.note(f"best validation accuracy {best:.4f} of {len(curve)} epoch{'s' if len(curve) > 1 else ''}")
+    accuracy = best_epoch(curve)["validation_accuracy"]
+    progress.note(f"best validation accuracy {accuracy:.4f} of {len(curve)} epoch{'s' if len(curve) > 1 else ''}")
     described = {entry: value for entry, value in start.description.items() if entry not in ("schema", "versions")}
     training = {
         **described["training"],
@@ -108,7 +107,7 @@ def train(
     data: images.Images,
     network: Parts,
     config: FineTuneConfig,
-    class_weights: Mapping[int, float] | None,
+    class_weights: np.ndarray,
     seed: int,
     folder: Path,
     meter: Meter,
@@ -119,7 +118,7 @@ def train(
         data: Training and validation images.
         network: Changed in place.
         config: How.
-        class_weights: How much an image of each class counts, None for all the same.
+        class_weights: float (k,), how much an image of each class counts.
         seed: Of every random choice.
         folder: A cache lies in it while training runs.
         meter: Of the step.

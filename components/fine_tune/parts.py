@@ -1,6 +1,6 @@
 """The classifier as training sees it: a frozen trunk that runs in inference, and a suffix that is trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
@@ -19,15 +19,13 @@ class Parts:
     """A classifier in two parts, see networks.split.
 
     Attributes:
-        split: Where it is cut; the suffix ends in logits.
+        split: Where it is cut; the suffix ends in logits, its gradients are those that are quick to compute here.
         trunk: The part below the cut, compiled: pixels to the tensors that cross.
-        suffix: The part above it as it is trained: the layers of the split's suffix.
         precision: What the suffix computes in while it is trained.
     """
 
     split: Split
     trunk: Frozen
-    suffix: keras.Model
     precision: str
 
 
@@ -41,8 +39,9 @@ def parts(classifier: keras.Model, precision: Precision) -> Parts:
     cut = split(unrolled(_ending_in_logits(classifier)))
     trained_in = for_training(precision, cut.suffix)
     fast = trained_in == "float32" and not devices.on_gpu()
-    suffix = with_fast_gradients(cut.suffix) if fast else cut.suffix
-    return Parts(cut, frozen(cut.trunk, resolved(precision)), suffix, trained_in)
+    if fast:
+        cut = replace(cut, suffix=with_fast_gradients(cut.suffix))
+    return Parts(cut, frozen(cut.trunk, resolved(precision)), trained_in)
 
 
 def _ending_in_logits(classifier: keras.Model) -> keras.Model:

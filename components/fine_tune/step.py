@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from graftwork.artifacts.folder import write_json
 from graftwork.components.fine_tune.fine_tune import CANDIDATE, fine_tune
+from graftwork.components.fine_tune.training import best_epoch
 from graftwork.config import FineTuneConfig, parse_point, parse_precision, validated
 from graftwork.progress import step
 
@@ -32,7 +33,7 @@ def run(
     model.metadata["fine_tuned_layers"] = trained.get("layers", 0)
     results: dict[str, float] = {}
     if trained:
-        best = max(trained["curve"], key=lambda epoch: (epoch["validation_accuracy"], -epoch["validation_loss"]))
+        best = best_epoch(trained["curve"])
         results = {
             "validation_accuracy": best["validation_accuracy"],
             "validation_loss": best["validation_loss"],

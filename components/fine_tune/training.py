@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,7 @@ def fit(
     steps: int,
     cached: bool,
     config: FineTuneConfig,
-    class_weights: Mapping[int, float] | None,
+    class_weights: np.ndarray,
     seed: int,
     meter: Meter,
 ) -> Trained:
@@ -61,13 +61,13 @@ def fit(
         steps: How many training batches an epoch has.
         cached: Whether the feed's inputs are what crosses the cut, not pixels.
         config: Epochs, batch size, learning rate.
-        class_weights: How much an image of each class counts, None for all the same.
+        class_weights: float (k,), how much an image of each class counts.
         seed: Of every random layer.
         meter: Counts the images, and the time that is spent waiting for them.
     """
     keras.utils.set_random_seed(seed)
     strategy = tf.distribute.get_strategy()
-    suffix = parts.suffix
+    suffix = parts.split.suffix
     optimizer = keras.optimizers.AdamW(_schedule(config, steps * config.epochs), weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(suffix.trainable_variables)
@@ -112,17 +112,20 @@ def fit(
     return trained
 
 
+def best_epoch(curve: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the epoch of a curve whose weights were kept."""
+    return max(curve, key=lambda epoch: rank(epoch["validation_accuracy"], epoch["validation_loss"]))
+
+
 def _training_step(
     parts: Parts,
     cached: bool,
     optimizer: keras.optimizers.Optimizer,
-    class_weights: Mapping[int, float] | None,
+    class_weights: np.ndarray,
 ) -> Step:
-    suffix = parts.suffix
+    suffix = parts.split.suffix
     variables = suffix.trainable_variables
-    weights = tf.constant(
-        [class_weights[label] for label in sorted(class_weights)] if class_weights else [], tf.float32
-    )
+    weights = tf.constant(class_weights, tf.float32)
 
     def step(inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tf.Tensor:
         given = _given(parts, cached, inputs)
@@ -135,8 +138,7 @@ def _training_step(
         with tf.GradientTape() as tape:
             logits = tf.cast(suffix(given, training=True), tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            weighted = losses * tf.gather(weights, labels) if class_weights else losses
-            total = tf.reduce_sum(weighted)
+            total = tf.reduce_sum(losses * tf.gather(weights, labels))
             penalties = tf.add_n([tf.cast(value, tf.float32) for value in suffix.losses] or [tf.zeros([])])
             loss = total / together(tf.cast(tf.shape(labels)[0], tf.float32)) + penalties / replicas
         found = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -150,7 +152,7 @@ def _training_step(
 
 def _validation_step(parts: Parts, cached: bool) -> Step:
     def step(inputs: tuple[tf.Tensor, ...], labels: tf.Tensor) -> tf.Tensor:
-        logits = tf.cast(parts.suffix(_given(parts, cached, inputs), training=False), tf.float32)
+        logits = tf.cast(parts.split.suffix(_given(parts, cached, inputs), training=False), tf.float32)
         return _sums(tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)), logits, labels)
 
     return step
@@ -159,7 +161,7 @@ def _validation_step(parts: Parts, cached: bool) -> Step:
 def _given(parts: Parts, cached: bool, inputs: tuple[tf.Tensor, ...]) -> Any:
     """Return what crosses the cut, in the structure and the dtype that the suffix takes."""
     crossing = inputs if cached else parts.trunk(inputs[0])
-    values = [tf.cast(tensor, wanted.dtype) for tensor, wanted in zip(crossing, parts.suffix.inputs, strict=True)]
+    values = [tf.cast(tensor, wanted.dtype) for tensor, wanted in zip(crossing, parts.split.suffix.inputs, strict=True)]
     return unpacked(values)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from graftwork import __version__, sources, storage
 from graftwork.config import HUB
 from graftwork.errors import UserError
+from graftwork.threads import map_in_order
 
 
 def fingerprint_data(uri: str) -> str:
@@ -61,7 +62,7 @@ def _table_lines(uri: str) -> Iterable[str]:
     table = storage.stat(uri)
     yield f"{uri} {hashlib.sha256(storage.read(uri)).hexdigest() if table else ''}"
     images = (row.source for row in sources.rows(uri) if row.content is None)
-    for found in storage.map_in_order(storage.stat, images):
+    for found in map_in_order(storage.stat, images):
         yield f"{found.uri} {found.size} {found.version}" if found else "missing"
 
 

@@ -4,11 +4,12 @@ import functools
 import os
 from collections.abc import Iterator
 
-from graftwork import imaging, progress, sources, storage
+from graftwork import imaging, progress, sources
 from graftwork.artifacts import ingested
 from graftwork.components.ingest_images.read import fit, read
 from graftwork.metering import Meter
 from graftwork.shards import WHOLE, Shard
+from graftwork.threads import map_in_order
 
 
 def ingest(
@@ -51,8 +52,8 @@ def ingest(
 def _read(rows: Iterator[sources.Row], stored_size: int, meter: Meter) -> Iterator[tuple[ingested.Row, bytes]]:
     # Several files are waited for at a time, however few processors there are; as many images are decoded at a time as
     # there are processors, because a photograph takes much memory while it is.
-    contents = meter.fed(storage.map_in_order(read, rows))
-    fitted = storage.map_in_order(functools.partial(fit, stored_size=stored_size), contents, os.cpu_count() or 1)
+    contents = meter.fed(map_in_order(read, rows))
+    fitted = map_in_order(functools.partial(fit, stored_size=stored_size), contents, os.cpu_count() or 1)
     for row in progress.track(fitted, None, "images"):
         meter.images += 1
         yield row

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from graftwork.artifacts.model import take_weights
+from graftwork.artifacts.model import is_of_keras, take_weights
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError, in_one_line
 
@@ -53,11 +53,7 @@ def open_preset(preset: str | Path) -> tuple[keras.Model, ScaleOffset | None, st
 
 def is_needed(model: keras.Model) -> bool:
     """Return whether a model has layers of KerasHub, without which it cannot be loaded again."""
-    return any(map(_is_of_hub, model._flatten_layers()))
-
-
-def _is_of_hub(layer: Any) -> bool:
-    return not type(layer).__module__.startswith("keras.")
+    return not all(map(is_of_keras, model._flatten_layers()))
 
 
 def _keras_hub(preset: str | Path) -> Any:
@@ -86,7 +82,7 @@ def _image_model(preset: str | Path, backbone: Any, size: tuple[int, int] | None
     if size is not None and None in shape[:2]:
         shape = (*size, shape[2])
     image = keras.Input(shape, name="image")
-    if not any(map(_is_of_hub, backbone._flatten_layers(include_self=False))):
+    if all(map(is_of_keras, backbone._flatten_layers(include_self=False))):
         # Layers of Keras alone: without the backbone around them, they load where KerasHub is not.
         model = keras.Model(backbone.inputs[0], _features(backbone.output), name=backbone.name)
         sized = keras.models.clone_model(model, input_tensors=image)

@@ -2,14 +2,14 @@
 
 import functools
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from graftwork.threads import map_in_order
 
 _MOST_THREADS = 8
 _PIECES = 4
@@ -30,23 +30,16 @@ def undivided() -> AbstractContextManager[Any]:
 def mapped(
     function: Callable[[np.ndarray, np.ndarray], R], chunks: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> Iterator[R]:
-    """Yield what a function makes of pieces of chunks, in their order, computed by a few threads.
+    """Return what a function makes of pieces of chunks, in their order, computed by a few threads.
 
-    What is yielded does not depend on the number of threads.
+    The results do not depend on the number of threads.
 
     Args:
         function: Of some rows of a chunk and their labels. The rows are a view of the chunk.
         chunks: Features (m, d) and labels (m,).
     """
     threads = min(_MOST_THREADS, _cores())
-    ahead: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for rows, labels in _pieces(chunks):
-            ahead.append(pool.submit(function, rows, labels))
-            if len(ahead) > threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    return map_in_order(lambda piece: function(*piece), _pieces(chunks), threads, ahead=threads)
 
 
 def _pieces(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

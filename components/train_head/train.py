@@ -139,8 +139,7 @@ def try_heads(
     """Train every head the configuration asks for, the simpler first, after the one that is there already."""
     train, validation = cached.splits["train"], cached.splits["validation"]
     classes = len(cached.classes)
-    balanced = class_weights(np.bincount(train.labels, minlength=classes))
-    weights = balanced if config.class_weight == "balanced" else np.ones(classes)
+    weights = class_weights(np.bincount(train.labels, minlength=classes), config.class_weight)
     scale = standardization(train)
     trials: list[Trial] = []
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graftwork.artifacts import arrays
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
 from graftwork.metering import Profile
 from graftwork.shards import WHOLE, Shard, incomplete
 
@@ -187,7 +187,7 @@ def write(
             if written != sizes[split]:
                 raise ValueError(f"{split}: {written} rows of features for {sizes[split]} images")
         described = {"schema": SCHEMA, **description, "splits": dict(sizes), "shape": row_shape}
-        write_json(folder / DESCRIPTION, described | ({"profile": profile()} if profile else {}))
+        write_description(folder / DESCRIPTION, described, profile)
     return _read_one(path)
 
 

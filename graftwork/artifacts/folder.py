@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
     aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     aside.replace(path)
+
+
+def write_description(
+    path: Path, content: Mapping[str, Any], profile: Callable[[], Mapping[str, Any]] | None = None
+) -> None:
+    """Write the JSON file that says what an artifact folder holds; the last to be written.
+
+    Args:
+        path: The file.
+        content: What it says.
+        profile: Asked now, when all else is written, how fast each step went that made the folder.
+    """
+    write_json(path, {**content, **({"profile": profile()} if profile else {})})
 
 
 def read_description(folder: str | os.PathLike[str], file: str, schema: str) -> dict[str, Any]:

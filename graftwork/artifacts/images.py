@@ -21,7 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from graftwork import imaging
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
 from graftwork.metering import Profile
 from graftwork.shards import WHOLE, Shard
 
@@ -262,7 +262,7 @@ def write(
             "duplicates": duplicates,
             "shards": shards,
         }
-        write_json(folder / DESCRIPTION, description | ({"profile": profile()} if profile else {}))
+        write_description(folder / DESCRIPTION, description, profile)
     return read(path)
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
 from graftwork.metering import Profile
 from graftwork.shards import Shard, incomplete
 
@@ -126,7 +126,7 @@ def write(
             "rows": size,
             "bytes": start,
         }
-        write_json(folder / DESCRIPTION, description | ({"profile": profile()} if profile else {}))
+        write_description(folder / DESCRIPTION, description, profile)
     return read(path)
 
 

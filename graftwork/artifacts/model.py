@@ -27,7 +27,7 @@ import graftwork.artifacts.saved_function  # noqa: F401
 from graftwork import __version__, imaging
 from graftwork.artifacts import code as custom_code
 from graftwork.artifacts.code import NO_CODE, Code
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_json, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
 from graftwork.metering import Profile
 
 SCHEMA = "graftwork.model/1"
@@ -122,6 +122,11 @@ def leaf_layers(layer: Any) -> list[Any]:
     return [leaf for inner in layer.layers for leaf in leaf_layers(inner)]
 
 
+def is_of_keras(layer: Any) -> bool:
+    """Return whether a layer's class is Keras's own, not a subclass that somebody else has written."""
+    return type(layer).__module__.startswith("keras.")
+
+
 def take_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
     """Set the weights of a model, of its Normalization layers too: they compute with what they derive from them."""
     model.set_weights(weights)
@@ -173,7 +178,7 @@ def write(
             (folder / EXTRAS / custom_code.FILE).write_text(code.source, encoding="utf-8")
         if kept_head is not None:
             kept_head.save(folder / KEPT_HEAD)
-        write_json(folder / DESCRIPTION, described | ({"profile": profile()} if profile else {}))
+        write_description(folder / DESCRIPTION, described, profile)
     return read(path)
 
 
@@ -207,7 +212,7 @@ def _served(model: keras.Model, functions: list[Any]) -> tf.Module:
     handles = {id(state.handle) for state in module.states}
     captured = [tensor for function in functions for tensor, _ in function.graph.captures]
     tables = any(tensor.dtype == tf.resource and id(tensor) not in handles for tensor in captured)
-    if tables or any(not type(layer).__module__.startswith("keras.") for layer in leaf_layers(model)):
+    if tables or not all(map(is_of_keras, leaf_layers(model))):
         module.model = model  # what such layers need besides, lookup tables for one, is found through them
     return module
 

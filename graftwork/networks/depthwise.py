@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from graftwork.networks.graph import calls
+from graftwork.networks.graph import calls, replaced
 
 _LARGE_KERNEL = 5
 _PLACES = 64
@@ -30,11 +30,7 @@ def with_fast_gradients(network: keras.Model) -> keras.Model:
         for node in calls(network)
         if node.inputs and _gains(node.layer, node.inputs[0].shape, node.outputs[0].shape)
     }
-    if not instead:
-        return network
-    inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in network.inputs]
-    outputs = network._run_through_graph(inputs, operation_fn=lambda layer: instead.get(id(layer), layer))
-    return keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs, name=network.name)
+    return replaced(network, instead) if instead else network
 
 
 def kernel_gradient(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from graftwork.artifacts.model import leaf_layers
+from graftwork.artifacts.model import is_of_keras, leaf_layers
 
 
 def strategy(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:
@@ -35,5 +35,4 @@ def compiles(*networks: keras.Model) -> bool:
 
 
 def _is_known_to_compile(layer: keras.Layer) -> bool:
-    own = type(layer).__module__.startswith("keras.")
-    return own and not isinstance(layer, keras.layers.Lambda | keras.layers.Resizing)
+    return is_of_keras(layer) and not isinstance(layer, keras.layers.Lambda | keras.layers.Resizing)

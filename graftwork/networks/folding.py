@@ -4,12 +4,13 @@ In inference, batch normalisation is y = gamma (x - mean) / sqrt(variance + epsi
 x = kernel * input + bias that is another kernel and another bias.
 """
 
+from collections import Counter
 from typing import Any
 
 import keras
 import numpy as np
 
-from graftwork.networks.graph import calls
+from graftwork.networks.graph import calls, replaced, users
 
 _OUTPUT_AXIS = {
     keras.layers.Conv1D: -1,
@@ -32,26 +33,20 @@ def folded(network: keras.Model) -> keras.Model:
             other layers are shared.
     """
     nodes = [node for node in calls(network) if node.inputs]
-    users: dict[int, list[Any]] = {}
-    called: dict[int, int] = {}
-    for node in nodes:
-        called[id(node.layer)] = called.get(id(node.layer), 0) + 1
-        for tensor in node.inputs:
-            users.setdefault(id(tensor), []).append(node)
+    called = Counter(id(node.layer) for node in nodes)
+    above = users(nodes)
     outputs = {id(tensor) for tensor in network.outputs}
     instead: dict[int, Any] = {}
     for node in nodes:
         output = node.outputs[0]
-        above = users.get(id(output), [])
-        if len(above) != 1 or id(output) in outputs or not _is_linear(node.layer):
+        takers = above.get(id(output), [])
+        if len(takers) != 1 or id(output) in outputs or not _is_linear(node.layer):
             continue
-        normalization = above[0].layer
+        normalization = takers[0].layer
         if called[id(node.layer)] == called[id(normalization)] == 1 and _normalizes_channels(normalization, output):
             instead[id(node.layer)] = _together(node.layer, normalization, node.inputs[0].shape)
             instead[id(normalization)] = lambda values, **_: values
-    inputs = keras.Input(batch_shape=network.input_shape, dtype=network.inputs[0].dtype)
-    replaced = network._run_through_graph([inputs], operation_fn=lambda layer: instead.get(id(layer), layer))
-    return keras.Model(inputs, replaced, name=network.name)
+    return replaced(network, instead)
 
 
 def _is_linear(layer: Any) -> bool:

@@ -1,6 +1,6 @@
 """The graph of a functional Keras model: its calls in order, and the same without models inside models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -58,6 +58,27 @@ def unrolled(model: keras.Model) -> keras.Model:
     """
     inputs = keras.Input(batch_shape=model.input_shape, dtype=model.inputs[0].dtype)
     return keras.Model(inputs, _replayed(model, inputs), name=model.name)
+
+
+def users(nodes: Iterable[Node]) -> dict[int, list[Node]]:
+    """Return which calls take a tensor, by the tensor's id."""
+    found: dict[int, list[Node]] = {}
+    for node in nodes:
+        for tensor in node.inputs:
+            found.setdefault(id(tensor), []).append(node)
+    return found
+
+
+def replaced(network: keras.Model, instead: Mapping[int, Any]) -> keras.Model:
+    """Return the same graph with other layers called in place of some.
+
+    Args:
+        network: An unrolled functional model.
+        instead: By the id of a layer, what is called instead of it; all others are shared.
+    """
+    inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in network.inputs]
+    outputs = network._run_through_graph(inputs, operation_fn=lambda layer: instead.get(id(layer), layer))
+    return keras.Model(unpacked(inputs), outputs, name=network.name)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from graftwork.artifacts.model import leaf_layers
+from graftwork.artifacts.model import is_of_keras, leaf_layers
 from graftwork.config import Precision
+from graftwork.networks import devices
 
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 _GPU_CAPABILITY = (8, 0)
@@ -53,8 +54,7 @@ def for_training(precision: Precision, network: keras.Model) -> str:
     The gradients of depthwise and grouped convolutions have no bfloat16 instructions behind them in TensorFlow's CPU
     kernels; they take several times as long as in float32.
     """
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    if precision == "auto" and not on_gpu and any(map(_is_grouped, leaf_layers(network))):
+    if precision == "auto" and not devices.on_gpu() and any(map(_is_grouped, leaf_layers(network))):
         return "float32"
     return resolved(precision)
 
@@ -89,9 +89,9 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
 
 def _can_change(layer: keras.Layer) -> bool:
     name = getattr(getattr(layer, "dtype_policy", None), "name", "")
-    own = type(layer).__module__.startswith("keras.")
     # A model that is one call computes as its author wrote it, and adds what its layers say to what it was given.
-    return name == "float32" and own and not isinstance(layer, (keras.Model, keras.layers.InputLayer, *_EXACT))
+    exempt = isinstance(layer, (keras.Model, keras.layers.InputLayer, *_EXACT))
+    return name == "float32" and is_of_keras(layer) and not exempt
 
 
 def _cpu_flags() -> list[str]:

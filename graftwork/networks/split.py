@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from graftwork.artifacts.model import leaf_layers
-from graftwork.networks.graph import Node, calls, unpacked
+from graftwork.networks.graph import Node, calls, unpacked, users
 
 _RANDOM = (
     keras.layers.Dropout,
@@ -104,14 +104,11 @@ def _is_trained(layer: Any) -> bool:
 
 def _kept_for_training(nodes: list[Node], trained: Collection[int]) -> set[int]:
     """Return the ids of the outputs of random layers, and of what follows them, that only trained layers see."""
-    users: dict[int, list[Node]] = {}
-    for node in nodes:
-        for tensor in node.inputs:
-            users.setdefault(id(tensor), []).append(node)
+    takers = users(nodes)
     movable: set[int] = set()
     for node in reversed(nodes):
         output = id(node.outputs[0])
-        above = users.get(output, [])
+        above = takers.get(output, [])
         if output in trained or not above or getattr(node.layer, "weights", None):
             continue
         if all(id(user.outputs[0]) in trained or id(user.outputs[0]) in movable for user in above):
