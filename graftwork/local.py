@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graftwork import containers, progress
+from graftwork import containers, processes, progress
 from graftwork.errors import UserError
 
 LOG = "run.log"
@@ -91,13 +91,11 @@ def run(
 
 @contextlib.contextmanager
 def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts: Sequence[str]) -> Iterator[Any]:
-    from kfp import local
-
     # What the user has set for TensorFlow's log stays.
     environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
     if image is None:
-        with _environment(environment):
-            yield local.SubprocessRunner(use_venv=False)
+        with _environment(environment), processes.runner() as runner:
+            yield runner
     else:
         with containers.runner(image, root, parameters, environment, mounts) as runner:
             yield runner

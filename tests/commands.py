@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 COMMAND = Path(sys.executable).with_name("graftwork")
@@ -14,3 +16,10 @@ def graftwork(*arguments: object, cwd: Path | None = None, **environment: str) -
     return subprocess.run(
         [COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, env=env, check=False
     )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "took too long"
+        time.sleep(0.05)

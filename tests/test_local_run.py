@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 from graftwork import local
 from graftwork.errors import UserError
 
-from commands import COMMAND
+from commands import COMMAND, wait_for
 from small_pipeline import run
 
 
@@ -105,13 +103,6 @@ class TestLocalRun:
         assert dict(os.environ) == before
         assert sys.stdout is stdout
         assert capsys.readouterr().out == ""
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "took too long"
-        time.sleep(0.05)
 
 
 def test_an_interrupted_run_leaves_no_step_behind_and_nothing_half_written(tmp_path: Path, runner: str | None) -> None:
