@@ -55,6 +55,9 @@ def _named(value: Any) -> Any:
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+Layers = Annotated[int, Field(ge=0)] | Literal["all", "half", "third"]
+"""How many of a base's last layers with weights are trained, or which share of them."""
+
 Preprocessing = Annotated[str | ScaleOffset, BeforeValidator(_named)]
 
 
@@ -98,7 +101,7 @@ class HeadConfig(Settings):
 class FineTuneConfig(Settings):
     """How the last layers of the base are trained on."""
 
-    layers: Annotated[int, Field(ge=0)] | Literal["all", "third"] = "third"
+    layers: Layers = "half"
     """How many layers, counted from the end. 0 skips fine-tuning."""
     epochs: int = Field(5, ge=1)
     """At most so many passes; it stops early."""
@@ -126,7 +129,7 @@ class FineTuneConfig(Settings):
 class SweepConfig(Settings):
     """Which ways of fine-tuning a sweep compares: every depth at every rate."""
 
-    layers: tuple[Annotated[int, Field(ge=0)] | Literal["all", "third"], ...] = Field(("third", "all"), min_length=1)
+    layers: tuple[Layers, ...] = Field(("half", "all"), min_length=1)
     """How many layers, as in fine_tune.layers."""
     learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-4, 5e-4), min_length=1)
 

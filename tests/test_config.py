@@ -41,7 +41,9 @@ CONFIGS = st.builds(
     stored_size=st.one_of(st.none(), st.integers(8, 999)),
     prepare=st.builds(PrepareConfig, test_fraction=st.floats(0.01, 0.5)),
     head=st.builds(HeadConfig, kind=st.sampled_from(["auto", "linear", "mlp"]), epochs=st.integers(1, 99)),
-    fine_tune=st.builds(FineTuneConfig, layers=st.one_of(st.sampled_from(["all", "third"]), st.integers(0, 99))),
+    fine_tune=st.builds(
+        FineTuneConfig, layers=st.one_of(st.sampled_from(["all", "half", "third"]), st.integers(0, 99))
+    ),
     sweep=st.builds(
         SweepConfig,
         layers=st.lists(st.one_of(st.sampled_from(["all", "third"]), st.integers(0, 99)), min_size=1).map(tuple),

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from graftwork.components.fine_tune import caching
 from graftwork.components.fine_tune.augment import augment
 from graftwork.components.fine_tune.feeding import CachedFeed, ImagesFeed
 from graftwork.components.fine_tune.fine_tune import fine_tune
-from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
+from graftwork.components.fine_tune.layers import PARTS, trainable_layers, unfreeze_last
 from graftwork.components.fine_tune.parts import parts
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.train_head.train import train_head
@@ -99,15 +100,16 @@ def test_more_layers_than_there_are_is_an_error(prepared: Path, head: Path, tmp_
     assert not (tmp_path / "tuned").exists()
 
 
-def test_by_default_a_third_of_the_layers_is_trained() -> None:
+@pytest.mark.parametrize("share", PARTS)
+def test_a_share_of_the_layers_is_rounded_up(share: Literal["all", "half", "third"]) -> None:
     base = keras.applications.MobileNetV2(alpha=0.35, input_shape=(32, 32, 3), include_top=False, weights=None)
     pixels = keras.Input((32, 32, 3))
     backbone = keras.Model(pixels, base(pixels))
     weighted = [layer for layer in base.layers if layer.weights]
     convolutions = [layer for layer in weighted if not isinstance(layer, keras.layers.BatchNormalization)]
     assert [layer.name for layer in trainable_layers(backbone)] == [layer.name for layer in convolutions]
-    count = unfreeze_last(backbone, "third")
-    assert count == math.ceil(len(convolutions) / 3)
+    count = unfreeze_last(backbone, share)
+    assert count == math.ceil(len(convolutions) / PARTS[share])
     trained = {id(variable) for layer in convolutions[-count:] for variable in layer.weights}
     assert {id(variable) for variable in backbone.trainable_variables} == trained
 

@@ -44,7 +44,7 @@ def fine_tune(
         images_path: An images artifact.
         head_path: The model artifact to start from, a classifier with a trained head.
         path: The model artifact to write. With no layers it is a copy of the one to start from.
-        config: How many layers, and how. Of a base that cannot be trained, the default third is no layers.
+        config: How many layers, and how. Of a base that cannot be trained, a share of them, as by default, is no layers.
         seed: Of every random choice.
         candidate: What to call the result.
         precision: What the network computes in while it is trained; the result is float32.
@@ -55,7 +55,7 @@ def fine_tune(
     """
     data, start = images.read(images_path), model.read(head_path)
     frozen = start.description.get("frozen", "")
-    if frozen and config.layers not in (0, "third"):
+    if frozen and isinstance(config.layers, int) and config.layers:
         facts = {"base": start.description["base"]["uri"], "why": frozen}
         raise UserError("the base model cannot be fine-tuned", facts, "--set fine_tune.layers=0")
     if config.layers == 0 or frozen:

@@ -1,12 +1,13 @@
 """Which layers of a base are trained on, and which stay as they are."""
 
-from typing import Literal
-
 import keras
 
 from graftwork.artifacts.model import leaf_layers
+from graftwork.config import Layers
 from graftwork.errors import UserError
 
+PARTS = {"all": 1, "half": 2, "third": 3}
+"""Into how many parts the layers are divided, of which the last is trained."""
 _NEVER_TRAINED = (keras.layers.BatchNormalization, keras.layers.Normalization)
 
 
@@ -19,12 +20,12 @@ def trainable_layers(backbone: keras.Model) -> list[keras.Layer]:
     return [layer for layer in leaf_layers(backbone) if layer.weights and not isinstance(layer, _NEVER_TRAINED)]
 
 
-def unfreeze_last(backbone: keras.Model, layers: int | Literal["all", "third"]) -> int:
+def unfreeze_last(backbone: keras.Model, layers: Layers) -> int:
     """Freeze a backbone except for its last layers.
 
     Args:
         backbone: Changed in place.
-        layers: How many of its trainable layers, "all", or "third" for a third of them (at least one).
+        layers: How many of its trainable layers, or "all", "half" or "third" of them (rounded up).
 
     Returns:
         How many layers are trained.
@@ -33,8 +34,7 @@ def unfreeze_last(backbone: keras.Model, layers: int | Literal["all", "third"]) 
         UserError: There are fewer.
     """
     candidates = trainable_layers(backbone)
-    shares = {"all": len(candidates), "third": -(-len(candidates) // 3)}
-    count = shares[layers] if isinstance(layers, str) else layers
+    count = -(-len(candidates) // PARTS[layers]) if isinstance(layers, str) else layers
     if count > len(candidates):
         raise UserError(
             f"fine_tune.layers is {count}, more than the base has",
