@@ -44,7 +44,7 @@ def fine_tune(
         images_path: An images artifact.
         head_path: The model artifact to start from, a classifier with a trained head.
         path: The model artifact to write. With no layers it is a copy of the one to start from.
-        config: How many layers, and how. Of a base that cannot be trained, a share of them, as by default, is no layers.
+        config: How many layers, and how. Of a base that cannot be trained, a share of its layers is none.
         seed: Of every random choice.
         candidate: What to call the result.
         precision: What the network computes in while it is trained; the result is float32.
