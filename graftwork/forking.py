@@ -30,14 +30,16 @@ def main() -> None:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()  # else the first collection in a step writes to, and so copies, every page
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system clears away who waits for a step
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a step dies of it, this ends with the run
     with socket.socket(fileno=int(sys.argv[1])) as orders:
         orders.send(READY)
         while True:
             order, files, _, _ = socket.recv_fds(orders, 1, FILES)
+            # To wait for a process is also to take over the CPU time that it has used.
             if not order:
+                _clear_away(0)
                 return
+            _clear_away(os.WNOHANG)
             if os.fork() == 0:
                 break
             for file in files:
@@ -45,9 +47,14 @@ def main() -> None:
     _wait_for_step(*files)
 
 
+def _clear_away(options: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, options) != (0, 0):
+            pass
+
+
 def _wait_for_step(request: int, output: int, reports: int) -> None:
     """Fork the step itself; report its process, and how it ended."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     step = os.fork()
     if step == 0:
         os.close(reports)
