@@ -30,7 +30,7 @@ lint: $(VENV)/.ready-dev             ## Style, types, layers
 	cd $(INSTALLED) && ../bin/lint-imports --config ../../pyproject.toml
 	MYPYPATH=$(INSTALLED) $(BIN)/mypy -p graftwork
 
-bench: $(VENV)/.ready-dev            ## Training, beside the well-known recipes and KerasHub; about an hour
+bench: $(VENV)/.ready-dev            ## Training, beside the well-known recipes and KerasHub; an hour and a half
 	$(BIN)/python benchmarks/training.py
 
 bench-head: $(VENV)/.ready-dev       ## The linear head on 100,000 x 2,048 features, beside scikit-learn

@@ -3,9 +3,9 @@
     make bench                   or: python benchmarks/training.py [--only extraction,default] [--repeats 3]
 
 On the demo's 5,000 digits and EfficientNet-Lite0, and on VGG16. Every contestant is a whole process; in each repeat
-all of them run once, every other time in reverse; a few that only show a further side of another one run in the first
-repeat alone. Writes benchmarks/training.json with every run after each one, and benchmarks/training.md with medians,
-ratios and how the targets stand. What a contestant does is in benchmarks/recipes.
+all of them run once, every other time in reverse, each repeat with another seed; a few that only show a further side of
+another one run in the first repeat alone. Writes benchmarks/training.json with every run after each one, and
+benchmarks/training.md with medians, ratios and how the targets stand. What a contestant does is in benchmarks/recipes.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MEMORY = Path(__file__).with_name("memory.json")
 def main() -> None:
     arguments = parse()
     if arguments.contestant:
-        run_contestant(CONTESTANTS[arguments.contestant], arguments.folder)
+        run_contestant(CONTESTANTS[arguments.contestant], arguments.folder, arguments.seed)
         return
     if arguments.prepare:
         prepare(arguments.folder, [CONTESTANTS[name] for name in read_settings(arguments.folder)["contestants"]])
@@ -49,13 +49,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--images", type=int, help="training images of all digits, if not all")
     parser.add_argument("--some-images", type=int, default=256, help="training images of the groups five and top")
-    parser.add_argument("--vgg-images", type=int, default=96, help="training images of VGG16 at 96 px")
+    parser.add_argument("--vgg-images", type=int, default=160, help="training images of VGG16 at 96 px")
     parser.add_argument("--vgg224-images", type=int, default=32, help="training images of VGG16 at 224 px")
     parser.add_argument("--update", action="store_true", help="keep what an earlier call found of other contestants")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the JSON file; the Markdown goes beside it")
     parser.add_argument("--folder", type=Path, help="keep what is prepared here, and use it again")
     parser.add_argument("--epochs-factor", type=float, default=1.0, help=argparse.SUPPRESS)  # to try the benchmark
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     for name in (arguments.only or "").split(",") if arguments.only else []:
@@ -110,7 +111,9 @@ def compare(arguments: argparse.Namespace, folder: Path) -> int:
             entry = results["contestants"][contestant.name]
             say(f"{contestant.name}, {repeat + 1} of {arguments.repeats}")
             try:
-                measured = processes.measure([*call, "--contestant", contestant.name], folder / "output.log")
+                measured = processes.measure(
+                    [*call, "--seed", str(repeat), "--contestant", contestant.name], folder / "output.log"
+                )
             except processes.ContestantError as failure:
                 entry["failures"].append(str(failure))
                 say(f"  failed: {failure}")
@@ -154,13 +157,13 @@ def epochs_of(contestant: Contestant, factor: float) -> int:
     return max(1, round(contestant.epochs * factor)) if contestant.epochs else 0
 
 
-def run_contestant(contestant: Contestant, folder: Path) -> None:
+def run_contestant(contestant: Contestant, folder: Path, seed: int) -> None:
     """Be a contestant: train, say when that was done, evaluate."""
     epochs = epochs_of(contestant, read_settings(folder)["epochs_factor"])
     module, _, function = contestant.function.partition(".")
     train = getattr(import_module(f"recipes.{module}"), function)
     with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as scratch:
-        inputs = Inputs.of(folder, contestant)
+        inputs = Inputs.of(folder, contestant, seed)
         processes.report(lambda: train(inputs, Path(scratch), epochs=epochs, **contestant.options))
 
 

@@ -12,7 +12,7 @@ from graftwork.artifacts import images
 from graftwork.networks.precision import for_training, resolved
 
 from . import networks
-from .inputs import SEED, Inputs
+from .inputs import Inputs
 from .processes import Evaluate
 
 _BATCH = 32
@@ -33,7 +33,7 @@ def suffix_training(inputs: Inputs, scratch: Path, epochs: int, layers: int | st
     The pass is over the training and validation images, as in the step that it is the floor of. The training steps are
     AdamW's with graftwork's schedule and clipping. No epoch is validated and nothing is saved.
     """
-    keras.utils.set_random_seed(SEED)
+    keras.utils.set_random_seed(inputs.seed)
     base = networks.base(inputs.network, inputs.keras_file)
     trained = networks.last_layers(base, layers)
     crossing = _crossing(base, trained)
@@ -46,7 +46,7 @@ def suffix_training(inputs: Inputs, scratch: Path, epochs: int, layers: int | st
     cached, labels = _pass(trunk, inputs, ("train", "validation"))
     # The validation images come last; the training steps are over those before them.
     count = images.read(inputs.images).size("train")
-    _train(suffix, [array[:count] for array in cached], labels[:count], epochs, learning_rate)
+    _train(suffix, [array[:count] for array in cached], labels[:count], epochs, learning_rate, inputs.seed)
 
     def evaluate() -> dict[str, Any]:
         tested, answers = _pass(trunk, inputs, ("test",))
@@ -112,7 +112,9 @@ def _head(features: keras.KerasTensor, inputs: Inputs) -> keras.KerasTensor:
     return logits
 
 
-def _train(network: keras.Model, rows: list[np.ndarray], labels: np.ndarray, epochs: int, rate: float) -> None:
+def _train(
+    network: keras.Model, rows: list[np.ndarray], labels: np.ndarray, epochs: int, rate: float, seed: int
+) -> None:
     steps = epochs * -(-len(labels) // _BATCH)
     warmup = max(1, round(0.1 * steps))
     schedule = keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=rate, warmup_steps=warmup)
@@ -127,12 +129,12 @@ def _train(network: keras.Model, rows: list[np.ndarray], labels: np.ndarray, epo
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(answers, logits))
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
 
-    for chosen in _orders(len(labels), epochs):
+    for chosen in _orders(len(labels), epochs, seed):
         update([tf.constant(array[chosen]) for array in rows], tf.constant(labels[chosen]))
 
 
-def _orders(count: int, epochs: int) -> Iterator[np.ndarray]:
-    random = np.random.default_rng(SEED)
+def _orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
+    random = np.random.default_rng(seed)
     for _ in range(epochs):
         order = random.permutation(count)
         for start in range(0, count, _BATCH):

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from .contestants import DEFAULT_EPOCHS
-from .inputs import SEED, Inputs
+from .inputs import Inputs
 from .processes import Evaluate
 
 
 def as_typed(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
-    """`graftwork run` on the digits and the .keras file, into a fresh folder; only the input size is set."""
+    """`graftwork run` on the digits and the .keras file, into a fresh folder; only the input size and the seed are set."""
     output = scratch / "run"
     command = [Path(sys.executable).with_name("graftwork"), "run", "--data", inputs.source]
     command += ["--base-model", inputs.folder / "source" / "efficientnet-lite0.keras", "--output", output]
-    assignments = ["input_size=96"]
+    assignments = ["input_size=96", f"seed={inputs.seed}"]
     if epochs != DEFAULT_EPOCHS:  # a trial of the benchmark itself
         assignments += [f"fine_tune.epochs={epochs}", f"head.epochs={epochs}"]
     for assignment in assignments:
@@ -46,10 +46,10 @@ def in_one_process(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
     ingest(source, fingerprint, WHOLE, base.input_size[0], scratch / "ingested")
     prepare([scratch / "ingested"], scratch / "images", PrepareConfig())
     extract_features(scratch / "images", scratch / "base", scratch / "features")
-    train_head([scratch / "features"], scratch / "base", scratch / "head", HeadConfig(**trial), SEED)
-    fine_tune(scratch / "images", scratch / "head", scratch / "tuned", FineTuneConfig(**trial), SEED)
+    train_head([scratch / "features"], scratch / "base", scratch / "head", HeadConfig(**trial), inputs.seed)
+    fine_tune(scratch / "images", scratch / "head", scratch / "tuned", FineTuneConfig(**trial), inputs.seed)
     candidates = [scratch / "head", scratch / "tuned"]
-    evaluate(scratch / "images", candidates, scratch / "evaluation", SEED)
+    evaluate(scratch / "images", candidates, scratch / "evaluation", inputs.seed)
     selected = select_model(scratch / "evaluation", candidates, scratch / "model")
     return lambda: _found(selected.summary)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .contestants import HEAD_RATE
-from .inputs import SEED, Inputs
+from .inputs import Inputs
 from .processes import Evaluate
 
 _BATCH = 32
@@ -67,7 +67,7 @@ def _train(inputs: Inputs, scratch: Path, epochs: int) -> None:
         patience=_ALL_EPOCHS,
         class_weight="none",
     )
-    train_head([scratch / "features"], inputs.base, scratch / "head", config, SEED)
+    train_head([scratch / "features"], inputs.base, scratch / "head", config, inputs.seed)
 
 
 def _fine_tune(inputs: Inputs, start: Path, scratch: Path, epochs: int, settings: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def _fine_tune(inputs: Inputs, start: Path, scratch: Path, epochs: int, settings
 
     given = {"augment": False, "batch_size": _BATCH, "class_weight": "none", **settings}
     config = FineTuneConfig(epochs=epochs, patience=_ALL_EPOCHS, **given)
-    fine_tune(inputs.images, start, scratch / "tuned", config, SEED)
+    fine_tune(inputs.images, start, scratch / "tuned", config, inputs.seed)
 
 
 def _evaluation(inputs: Inputs, path: Path) -> Evaluate:

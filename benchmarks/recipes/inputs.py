@@ -23,7 +23,7 @@ from typing import Any
 from .contestants import Contestant
 
 SETTINGS = "settings.json"
-SEED = 0
+_SEED = 0
 _SPLITS = ("train", "validation", "test")
 
 
@@ -36,17 +36,19 @@ class Inputs:
         data: Which images.
         network: Which network.
         feature_layer: Where graftwork cuts it.
+        seed: Of everything that is random in the training.
     """
 
     folder: Path
     data: str
     network: str
     feature_layer: str
+    seed: int = _SEED
 
     @classmethod
-    def of(cls, folder: Path, contestant: Contestant) -> "Inputs":
+    def of(cls, folder: Path, contestant: Contestant, seed: int = _SEED) -> "Inputs":
         """Return those of a contestant."""
-        return cls(folder, contestant.data, contestant.network, contestant.feature_layer)
+        return cls(folder, contestant.data, contestant.network, contestant.feature_layer, seed)
 
     @property
     def images(self) -> Path:
@@ -172,6 +174,6 @@ def _prepare_head(inputs: Inputs) -> None:
 
     features = inputs.folder / "features" / inputs.head.name
     extract_features(inputs.images, inputs.base, features)
-    written = train_head([features], inputs.base, inputs.head, HeadConfig(kind="mlp"), SEED)
+    written = train_head([features], inputs.base, inputs.head, HeadConfig(kind="mlp"), _SEED)
     weights = written.keras_model().get_layer(HEAD).get_weights()
     np.savez(inputs.head_weights, *weights)

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import arrays, networks
 from .contestants import FINE_RATE, HEAD_RATE
-from .inputs import SEED, Inputs
+from .inputs import Inputs
 from .processes import Evaluate
 
 _BATCH = 32
@@ -23,7 +23,7 @@ def feature_extraction(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
     `training` is left unspecified when the base is called, as the recipe does. Batch normalisation still uses its
     moving statistics, because Keras runs a frozen one in inference mode.
     """
-    keras.utils.set_random_seed(SEED)
+    keras.utils.set_random_seed(inputs.seed)
     base = networks.base(inputs.network, inputs.keras_file)
     base.trainable = False
     pixels = keras.Input(base.input_shape[1:])
@@ -42,7 +42,7 @@ def fine_tuning(inputs: Inputs, scratch: Path, epochs: int, freeze_others: bool)
             trainable already, so everything trains. With this, the others are frozen first. Layers are counted as
             graftwork counts them, so that both train the same ones: `layers[-5:]` of VGG16 also counts its pools.
     """
-    keras.utils.set_random_seed(SEED)
+    keras.utils.set_random_seed(inputs.seed)
     base = networks.base(inputs.network, inputs.keras_file)
     if freeze_others:
         first = base.layers.index(networks.last_layers(base, 5)[0])
@@ -58,7 +58,7 @@ def replacing_the_top(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
 
     That output is flat in both networks, so there is nothing to pool.
     """
-    keras.utils.set_random_seed(SEED)
+    keras.utils.set_random_seed(inputs.seed)
     network = networks.whole(inputs.keras_file)
     for layer in network.layers:
         layer.trainable = False

@@ -7,7 +7,7 @@ import keras
 import keras_hub
 
 from . import arrays, networks
-from .inputs import SEED, Inputs
+from .inputs import Inputs
 from .processes import Evaluate
 
 
@@ -18,7 +18,7 @@ def image_classifier(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
     freeze the backbone with `classifier.backbone.trainable = False` and compile after that. They fit arrays two images
     at a time, because they are two images; its guide to classification takes batches of 32.
     """
-    keras.utils.set_random_seed(SEED)
+    keras.utils.set_random_seed(inputs.seed)
     backbone = networks.base(inputs.network, inputs.keras_file)
     classifier = keras_hub.models.ImageClassifier(backbone=backbone, num_classes=networks.CLASSES, preprocessor=None)
     classifier.backbone.trainable = False

@@ -224,22 +224,26 @@ def _signatures(
     pixels = tf.TensorSpec([None, *size, 3], tf.float32, name="pixels")
     network = model if role == "base" else model.get_layer(BACKBONE)
 
+    # What all signatures share are functions of their own: traced and stored once.
     @tf.function(input_signature=[pixels], autograph=False)
-    def backbone(pixels: tf.Tensor) -> tf.Tensor:  # a function of its own: traced and stored once for all signatures
+    def backbone(pixels: tf.Tensor) -> tf.Tensor:
         return network(pixels, training=False)
 
-    def decoded(files: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=[image_bytes], autograph=False)
+    def decoded(image_bytes: tf.Tensor) -> tf.Tensor:
         signature = tf.TensorSpec([*size, 3], tf.float32)
         with tf.device("/CPU:0"):  # where images are decoded for training too; a GPU rounds differently
-            return tf.map_fn(lambda file: imaging.pixels(file, size, stored_size), files, fn_output_signature=signature)
+            return tf.map_fn(
+                lambda file: imaging.pixels(file, size, stored_size), image_bytes, fn_output_signature=signature
+            )
 
-    @tf.function(input_signature=[image_bytes])
+    @tf.function(input_signature=[image_bytes], autograph=False)
     def embed(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"features": backbone(decoded(image_bytes))}
 
     if role == "base":
 
-        @tf.function(input_signature=[pixels])
+        @tf.function(input_signature=[pixels], autograph=False)
         def embed_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"features": backbone(pixels)}
 
@@ -247,14 +251,14 @@ def _signatures(
 
     names, head = tf.constant(classes), model.get_layer(HEAD)
 
-    @tf.function(input_signature=[image_bytes])
+    @tf.function(input_signature=[image_bytes], autograph=False)
     def classify(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = head(backbone(decoded(image_bytes)), training=False)
         best = tf.argmax(probabilities, axis=-1)
         score = tf.reduce_max(probabilities, axis=-1)
         return {"probabilities": probabilities, "label": tf.gather(names, best), "score": score}
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(input_signature=[pixels], autograph=False)
     def predict_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": head(backbone(pixels), training=False)}
 
