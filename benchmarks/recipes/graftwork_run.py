@@ -12,7 +12,7 @@ from .processes import Evaluate
 
 
 def as_typed(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
-    """`graftwork run` on the digits and the .keras file, into a fresh folder; only the input size and the seed are set."""
+    """`graftwork run` on the digits and the .keras file, into a fresh folder; input size and seed are set."""
     output = scratch / "run"
     command = [Path(sys.executable).with_name("graftwork"), "run", "--data", inputs.source]
     command += ["--base-model", inputs.folder / "source" / "efficientnet-lite0.keras", "--output", output]

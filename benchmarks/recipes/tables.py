@@ -48,7 +48,8 @@ def _introduction(results: Mapping[str, Any]) -> Iterator[str]:
         "Every contestant is a process of its own. Its time runs from the start of the process until the model is "
         "trained, imports, decoding and, of graftwork, the saving of the model included; CPU time and peak memory "
         "are those of the process and its children up to then. The test images are evaluated afterwards. "
-        "Every run of a contestant has another seed, the same as that run of the others. All numbers are medians. The ratio is the time of the row it is compared with, which has 1.0, over its own: "
+        "Each run of a contestant has another seed, the first the same for all, and so on. "
+        "All numbers are medians. The ratio is the time of the row it is compared with, which has 1.0, over its own: "
         "larger is faster. The recipes do not save their models."
     )
     yield ""
