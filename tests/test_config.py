@@ -28,6 +28,7 @@ def as_kfp_passes_it_on(value: Any) -> Any:
 
 
 PARAMETERS = pipelines.parameters(pipelines.load("sweep"))
+LAYERS = st.one_of(st.sampled_from(["all", "half", "third"]), st.integers(0, 99))
 CONFIGS = st.builds(
     Config,
     data=st.just("photos"),
@@ -41,12 +42,10 @@ CONFIGS = st.builds(
     stored_size=st.one_of(st.none(), st.integers(8, 999)),
     prepare=st.builds(PrepareConfig, test_fraction=st.floats(0.01, 0.5)),
     head=st.builds(HeadConfig, kind=st.sampled_from(["auto", "linear", "mlp"]), epochs=st.integers(1, 99)),
-    fine_tune=st.builds(
-        FineTuneConfig, layers=st.one_of(st.sampled_from(["all", "half", "third"]), st.integers(0, 99))
-    ),
+    fine_tune=st.builds(FineTuneConfig, layers=LAYERS),
     sweep=st.builds(
         SweepConfig,
-        layers=st.lists(st.one_of(st.sampled_from(["all", "third"]), st.integers(0, 99)), min_size=1).map(tuple),
+        layers=st.lists(LAYERS, min_size=1).map(tuple),
         learning_rate=st.lists(st.floats(1e-9, 1), min_size=1).map(tuple),
     ),
     seed=st.integers(0, 2**31),

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from graftwork.processes import Forks, Processes
+from graftwork.threads import map_in_order
 
 from commands import wait_for
 from small_pipeline import small
@@ -93,13 +93,8 @@ class TestForks:
     def test_tensorflow_computes_in_several_at_once(
         self, forks: Forks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        codes: list[int] = []
-        threads = [threading.Thread(target=lambda: codes.append(forks.run(order(summing, tmp_path)))) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert codes == [0, 0, 0]
+        codes = map_in_order(lambda _: forks.run(order(summing, tmp_path)), range(3), workers=3)
+        assert list(codes) == [0, 0, 0]
         sums = {line for line in capsys.readouterr().out.splitlines() if line.startswith("sum")}
         assert len(sums) == 1
 

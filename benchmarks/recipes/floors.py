@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from graftwork.artifacts import images
+from graftwork.config import Layers
 from graftwork.networks.precision import for_training, resolved
 
 from . import networks
@@ -26,7 +27,7 @@ def forward_pass(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
     return dict
 
 
-def suffix_training(inputs: Inputs, scratch: Path, epochs: int, layers: int | str, learning_rate: float) -> Evaluate:
+def suffix_training(inputs: Inputs, scratch: Path, epochs: int, layers: Layers, learning_rate: float) -> Evaluate:
     """Decode, one pass through the layers below the trained ones, then the training steps of the rest.
 
     What crosses from below stays in memory as float32; the arithmetic is in the precision that graftwork chooses here.

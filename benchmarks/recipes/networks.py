@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from graftwork.components.fine_tune.layers import trainable_layers
+from graftwork.components.fine_tune.layers import count_of, trainable_layers
+from graftwork.config import Layers
 
 SIDE = 96
 CLASSES = 10
@@ -55,11 +56,10 @@ def preprocess(name: str, pixels: Any) -> Any:
     return pixels  # its preprocessing is inside
 
 
-def last_layers(network: keras.Model, count: int | str) -> list[keras.Layer]:
-    """Return the last layers as graftwork counts them: so many, or "third" for a third of them, rounded up."""
+def last_layers(network: keras.Model, count: Layers) -> list[keras.Layer]:
+    """Return the last layers as graftwork counts them."""
     layers = trainable_layers(network)
-    number = -(-len(layers) // 3) if count == "third" else int(count)
-    return layers[len(layers) - number :]
+    return layers[len(layers) - count_of(count, len(layers)) :]
 
 
 def score(predicted: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

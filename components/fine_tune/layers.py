@@ -20,6 +20,11 @@ def trainable_layers(backbone: keras.Model) -> list[keras.Layer]:
     return [layer for layer in leaf_layers(backbone) if layer.weights and not isinstance(layer, _NEVER_TRAINED)]
 
 
+def count_of(layers: Layers, total: int) -> int:
+    """Return how many layers are meant, of so many; shares are rounded up."""
+    return -(-total // PARTS[layers]) if isinstance(layers, str) else layers
+
+
 def unfreeze_last(backbone: keras.Model, layers: Layers) -> int:
     """Freeze a backbone except for its last layers.
 
@@ -34,7 +39,7 @@ def unfreeze_last(backbone: keras.Model, layers: Layers) -> int:
         UserError: There are fewer.
     """
     candidates = trainable_layers(backbone)
-    count = -(-len(candidates) // PARTS[layers]) if isinstance(layers, str) else layers
+    count = count_of(layers, len(candidates))
     if count > len(candidates):
         raise UserError(
             f"fine_tune.layers is {count}, more than the base has",
