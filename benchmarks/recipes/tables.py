@@ -49,8 +49,9 @@ def _introduction(results: Mapping[str, Any]) -> Iterator[str]:
         "trained, imports, decoding and, of graftwork, the saving of the model included; CPU time and peak memory "
         "are those of the process and its children up to then. The test images are evaluated afterwards. "
         "Each run of a contestant has another seed, the first the same for all, and so on. "
-        "All numbers are medians. The ratio is the time of the row it is compared with, which has 1.0, over its own: "
-        "larger is faster. The recipes do not save their models."
+        "Times, memory and accuracies are medians. The ratio is the time of the row it is compared with, which has "
+        "1.0, over its own, larger is faster: the median of the ratios within each repeat, because a machine may be "
+        "slower for a while. The recipes do not save their models."
     )
     yield ""
     yield (
@@ -79,13 +80,12 @@ def _contestants(results: Mapping[str, Any]) -> Iterator[str]:
         references = {contestant.against for contestant in present if contestant.against}
         outside = [CONTESTANTS[name] for name in references if name in found and CONTESTANTS[name] not in present]
         for contestant in [*outside, *present]:
-            yield _row(contestant, results["contestants"][contestant.name], found)
+            yield _row(contestant, results["contestants"], found[contestant.name])
 
 
-def _row(contestant: Contestant, entry: Mapping[str, Any], found: targets.Medians) -> str:
-    own = found[contestant.name]
-    reference = found.get(contestant.against or contestant.name)
-    ratio = f"{reference['wall_s'] / own['wall_s']:.1f}" if reference else ""
+def _row(contestant: Contestant, contestants: Mapping[str, Any], own: Mapping[str, float]) -> str:
+    entry, reference = contestants[contestant.name], contestants.get(contestant.against or contestant.name)
+    ratio = f"{targets.paired(targets.time_ratio, reference['runs'], entry['runs']):.1f}" if reference else ""
     accuracy = f"{own['test_accuracy']:.4f}" if "test_accuracy" in own else ""
     epochs = entry["epochs"] or ""
     return (
@@ -100,7 +100,8 @@ def _targets(results: Mapping[str, Any], memory: Path) -> Iterator[str]:
     yield ""
     yield "| what | target | reached | |"
     yield "| --- | ---: | ---: | --- |"
-    for target, ratio in targets.reached(medians(results["contestants"])):
+    runs = {name: entry["runs"] for name, entry in results["contestants"].items() if entry["runs"]}
+    for target, ratio in targets.reached(runs):
         yield _target(target.what, "at least" if target.at_least else "at most", target.bound, ratio, target.met(ratio))
     if memory.exists():
         step, ratio = targets.memory_growth(json.loads(memory.read_text(encoding="utf-8")))

@@ -1,11 +1,13 @@
-"""What training has to reach, as ratios of medians, beside what was reached."""
+"""What training has to reach, as ratios, beside what was reached."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-Medians = Mapping[str, Mapping[str, float]]
-"""Of each contestant that ran: wall_s, cpu_s, peak_mib and perhaps test_accuracy."""
+Run = Mapping[str, float]
+Runs = Mapping[str, Sequence[Run]]
+"""Of each contestant that ran, its runs: wall_s and perhaps test_accuracy. Those of one repeat have the same place."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,9 @@ class Target:
         what: In words.
         bound: The number.
         at_least: Whether the ratio must not be below it; else it must not be above.
-        ratio: Computes it from the medians, from the two contestants named.
-        of: The numerator.
-        over: The denominator.
+        of: The contestant in the numerator.
+        over: The one in the denominator.
+        ratio: Computes it from a run of the one and a run of the other.
     """
 
     what: str
@@ -26,32 +28,41 @@ class Target:
     at_least: bool
     of: str
     over: str
-    ratio: Callable[[Mapping[str, float], Mapping[str, float]], float]
+    ratio: Callable[[Run, Run], float]
 
     def met(self, reached: float) -> bool:
         """Return whether a ratio is on the right side of the bound."""
         return reached >= self.bound if self.at_least else reached <= self.bound
 
 
-def _time(numerator: Mapping[str, float], denominator: Mapping[str, float]) -> float:
+def paired(ratio: Callable[[Run, Run], float], of: Sequence[Run], over: Sequence[Run]) -> float:
+    """Return the median over the repeats of a ratio of two contestants.
+
+    A machine may be faster in one repeat than in another, for a quarter of an hour: within a repeat both feel it.
+    """
+    return median(ratio(one, other) for one, other in zip(of, over, strict=False))
+
+
+def time_ratio(numerator: Run, denominator: Run) -> float:
+    """Return how many times as long the one took."""
     return numerator["wall_s"] / denominator["wall_s"]
 
 
-def _errors(numerator: Mapping[str, float], denominator: Mapping[str, float]) -> float:
+def _errors(numerator: Run, denominator: Run) -> float:
     wrong = 1 - denominator["test_accuracy"]
     return (1 - numerator["test_accuracy"]) / wrong if wrong else float("inf")
 
 
-def _gained(numerator: Mapping[str, float], denominator: Mapping[str, float]) -> float:
+def _gained(numerator: Run, denominator: Run) -> float:
     return numerator["test_accuracy"] - denominator["test_accuracy"]
 
 
 def _faster(what: str, bound: float, of: str, over: str) -> Target:
-    return Target(f"{what}: time ratio", bound, True, of, over, _time)
+    return Target(f"{what}: time ratio", bound, True, of, over, time_ratio)
 
 
 def _near(what: str, bound: float, of: str, over: str) -> Target:
-    return Target(f"{what}: time ratio", bound, False, of, over, _time)
+    return Target(f"{what}: time ratio", bound, False, of, over, time_ratio)
 
 
 TARGETS = (
@@ -93,12 +104,12 @@ TARGETS = (
 MEMORY_BOUND = 1.1
 
 
-def reached(medians: Medians) -> list[tuple[Target, float]]:
+def reached(runs: Runs) -> list[tuple[Target, float]]:
     """Return every target whose two contestants both ran, with the ratio."""
     return [
-        (target, target.ratio(medians[target.of], medians[target.over]))
+        (target, paired(target.ratio, runs[target.of], runs[target.over]))
         for target in TARGETS
-        if target.of in medians and target.over in medians
+        if target.of in runs and target.over in runs
     ]
 
 
