@@ -3,18 +3,16 @@
 A URI is a local path or gs://bucket/name. Reading is safe from several threads at once.
 """
 
-import functools
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from graftwork.errors import UserError, in_one_line
+from graftwork import buckets
+from graftwork.errors import UserError
 
-_REMOTE = "gs://"
-_PATIENCE_SECONDS = 30.0
 _JUNK = {"Thumbs.db", "desktop.ini"}
 
 
@@ -40,7 +38,7 @@ def is_remote(uri: str) -> bool:
         UserError: It has another scheme.
     """
     scheme, separator, _ = uri.partition("://")
-    if separator and not uri.startswith(_REMOTE):
+    if separator and not uri.startswith(buckets.SCHEME):
         raise UserError(f"{scheme}:// is not supported", {"uri": uri, "expected": "a local path or gs://bucket/name"})
     return bool(separator)
 
@@ -65,9 +63,9 @@ def stat(uri: str) -> Stat | None:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return Stat(uri, found.st_size, str(found.st_mtime_ns))
-    bucket, name = _split(uri)
-    with _plain_words(uri):
-        blob = _client().bucket(bucket).get_blob(name, retry=_patience()) if name else None
+    name = buckets.split(uri)[1]
+    with buckets.plain_words(uri):
+        blob = buckets.bucket(uri).get_blob(name, retry=buckets.patience()) if name else None
     return Stat(uri, blob.size, str(blob.generation)) if blob else None
 
 
@@ -76,12 +74,12 @@ def walk(uri: str) -> Iterator[Stat]:
     if not is_remote(uri):
         yield from _walk_local(uri)
         return
-    bucket, prefix = _split(uri.rstrip("/") + "/")
-    with _plain_words(uri):
-        for blob in _client().list_blobs(bucket, prefix=prefix, retry=_patience()):
+    bucket, prefix = buckets.split(uri.rstrip("/") + "/")
+    with buckets.plain_words(uri):
+        for blob in buckets.client().list_blobs(bucket, prefix=prefix, retry=buckets.patience()):
             parts = blob.name[len(prefix) :].split("/")
             if parts[-1] and not any(_hidden(part) for part in parts):
-                yield Stat(f"{_REMOTE}{bucket}/{blob.name}", blob.size, str(blob.generation))
+                yield Stat(f"{buckets.SCHEME}{bucket}/{blob.name}", blob.size, str(blob.generation))
 
 
 def read(uri: str) -> bytes:
@@ -95,12 +93,40 @@ def read(uri: str) -> bytes:
         return Path(uri).read_bytes()
     from google.api_core.exceptions import NotFound
 
-    bucket, name = _split(uri)
-    with _plain_words(uri):
+    name = buckets.split(uri)[1]
+    with buckets.plain_words(uri):
         try:
-            return bytes(_client().bucket(bucket).blob(name).download_as_bytes())
+            return bytes(buckets.bucket(uri).blob(name).download_as_bytes())
         except NotFound:
             raise FileNotFoundError(uri) from None
+
+
+def write(uri: str, content: bytes) -> None:
+    """Write a file; it changes from the old content to the new in one go.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    if is_remote(uri):
+        with buckets.plain_words(uri):
+            buckets.bucket(uri).blob(buckets.split(uri)[1]).upload_from_string(content)
+        return
+    with _written_aside(uri) as aside:
+        aside.write_bytes(content)
+
+
+def upload(file: Path, uri: str) -> None:
+    """Copy a local file to a URI; it changes from the old content to the new in one go.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    if is_remote(uri):
+        with buckets.plain_words(uri):
+            buckets.bucket(uri).blob(buckets.split(uri)[1]).upload_from_filename(str(file))
+        return
+    with _written_aside(uri) as aside:
+        shutil.copyfile(file, aside)
 
 
 def local_copy(uri: str, folder: Path) -> Path:
@@ -118,10 +144,24 @@ def local_copy(uri: str, folder: Path) -> Path:
     for file in files:
         path = target / file.uri.removeprefix(uri).lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        bucket, name = _split(file.uri)
-        with _plain_words(uri):
-            _client().bucket(bucket).blob(name).download_to_filename(str(path))
+        with buckets.plain_words(uri):
+            buckets.bucket(uri).blob(buckets.split(file.uri)[1]).download_to_filename(str(path))
     return target
+
+
+@contextmanager
+def _written_aside(name: str) -> Iterator[Path]:
+    """Yield a path to write to; the file takes its name when the block ends without an error."""
+    path = Path(name)
+    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        aside.replace(path)
+    except OSError as error:
+        raise UserError("the file cannot be written", {"file": name, "reason": error.strerror or error}) from None
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _walk_local(folder: str) -> Iterator[Stat]:
@@ -144,52 +184,3 @@ def _walk_local(folder: str) -> Iterator[Stat]:
 
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name in _JUNK
-
-
-def _split(uri: str) -> tuple[str, str]:
-    bucket, _, name = uri.removeprefix(_REMOTE).partition("/")
-    return bucket, name
-
-
-@functools.cache
-def _client() -> Any:
-    from google.auth.credentials import AnonymousCredentials
-    from google.auth.exceptions import DefaultCredentialsError
-    from google.cloud import storage
-
-    if os.environ.get("STORAGE_EMULATOR_HOST"):
-        return storage.Client(project="emulator", credentials=AnonymousCredentials())
-    try:
-        return storage.Client()
-    except (DefaultCredentialsError, OSError):
-        return storage.Client.create_anonymous_client()  # public buckets need no credentials
-
-
-def _patience() -> Any:
-    """How long to try again where a look at a bucket is not answered: downloads may take longer."""
-    from google.cloud.storage.retry import DEFAULT_RETRY
-
-    return DEFAULT_RETRY.with_timeout(_PATIENCE_SECONDS)
-
-
-@contextmanager
-def _plain_words(uri: str) -> Iterator[None]:
-    from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError, Unauthorized
-    from google.auth.exceptions import GoogleAuthError
-    from requests.exceptions import RequestException
-
-    try:
-        yield
-    except (Forbidden, Unauthorized, GoogleAuthError) as error:
-        next = [
-            "sign in:  gcloud auth application-default login",
-            "or point GOOGLE_APPLICATION_CREDENTIALS to a key file",
-        ]
-        raise UserError(
-            "Google Cloud Storage refuses access", {"uri": uri, "reason": in_one_line(error)}, next
-        ) from None
-    except NotFound as error:
-        raise UserError("the bucket does not exist", {"uri": uri, "reason": in_one_line(error)}) from None
-    except (GoogleAPICallError, RetryError, RequestException) as error:
-        facts = {"uri": uri, "reason": in_one_line(error)}
-        raise UserError("Google Cloud Storage does not answer", facts, "check the network and try again") from None

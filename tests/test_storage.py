@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from graftwork import sources, storage
+from graftwork import buckets, sources, storage
 from graftwork.components.fingerprint_source.fingerprint import fingerprint_data, fingerprint_model
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import PrepareConfig
@@ -31,7 +31,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory, base_file: Path) -> Iterato
     server.start()
     patch = pytest.MonkeyPatch()
     patch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{port}")
-    storage._client.cache_clear()
+    buckets.client.cache_clear()
     try:
         client = cloud.Client(project="emulator", credentials=AnonymousCredentials())
         photos = write_photos(tmp_path_factory.mktemp("cloud") / "photos")
@@ -45,7 +45,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory, base_file: Path) -> Iterato
     finally:
         server.stop()
         patch.undo()
-        storage._client.cache_clear()
+        buckets.client.cache_clear()
 
 
 def test_a_folder_in_a_bucket_is_prepared_like_one_on_disk(bucket: str, tmp_path: Path) -> None:
