@@ -1,0 +1,1 @@
+"""Versions of a model, and which of them serves: kept in a folder or bucket, safe for many writers at once."""
