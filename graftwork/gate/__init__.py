@@ -1,0 +1,1 @@
+"""Whether a challenger takes the champion's place: a documented policy, applied by pure functions."""

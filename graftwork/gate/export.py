@@ -1,0 +1,60 @@
+"""Whether an exported model works where nothing of this project is: in a clean process, asked as a server asks it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from graftwork.errors import in_one_line
+from graftwork.gate.rules import Export
+
+REQUESTS = 100
+"""About how many images to ask."""
+_SCRIPT = Path(__file__).with_name("clean.py")
+_EXTRAS = "assets.extra"
+_TIMEOUT_SECONDS = 600
+
+
+def check(model: str | os.PathLike[str], requests: Sequence[bytes], expected: np.ndarray) -> Export:
+    """Load a SavedModel in a clean process and ask it about images, one at a time.
+
+    Args:
+        model: The folder.
+        requests: Image files.
+        expected: What it said about them before, float32 (n, k).
+
+    Returns:
+        Its size, how fast it answers, and by how much its answers differ; or what went wrong.
+    """
+    size = size_of(model)
+    with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+        asked, answers = Path(scratch) / "requests", Path(scratch) / "answers.npz"
+        asked.mkdir()
+        for number, request in enumerate(requests):
+            (asked / f"{number:06}").write_bytes(request)
+        command = [sys.executable, "-P", *map(str, (_SCRIPT, model, asked, answers))]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            return Export(size, problem=f"it gave no answers in {_TIMEOUT_SECONDS} seconds")
+        if done.returncode != 0:
+            last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+            return Export(size, problem=f"it does not work in a clean process: {in_one_line(last[0])}")
+        with np.load(answers) as content:
+            probabilities, milliseconds = content["probabilities"], content["milliseconds"]
+    if probabilities.shape != expected.shape:
+        return Export(size, problem=f"it answers with {probabilities.shape[1]} classes, expected {expected.shape[1]}")
+    # What is no number in both is the same; in one alone, as different as can be.
+    difference = np.abs(np.nan_to_num(probabilities, nan=-1.0) - np.nan_to_num(expected, nan=-1.0)).max()
+    return Export(size, float(np.median(milliseconds)), float(difference), answers=len(requests))
+
+
+def size_of(model: str | os.PathLike[str]) -> int:
+    """Return the size in bytes of what a server loads of a model folder."""
+    folder = Path(model)
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files if path.relative_to(folder).parts[0] != _EXTRAS)

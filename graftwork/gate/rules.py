@@ -1,0 +1,215 @@
+"""The rules of the gate, one function each. A rule says what it measured, against which limit, and whether it holds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from graftwork.config import GateConfig, quantity
+from graftwork.gate.evidence import adjusted, calibration_gap, p_better, p_better_calibrated, smallest_gain
+
+CLASS_LEVEL = 0.05
+"""How often chance alone may stop a challenger for the sake of any class or slice."""
+TOLERANCE = 1e-4
+"""By how much a probability may differ there from what the evaluation saw."""
+_NOTICEABLE = 0.9
+"""A model is smaller or faster than another if it is below this share of it."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule and what came of it.
+
+    Attributes:
+        rule: Its name.
+        passed: Whether it holds.
+        number: What was measured; None where nothing could be.
+        limit: What it was held against; None where there is none.
+        says: The same in words.
+    """
+
+    rule: str
+    passed: bool
+    number: float | None
+    limit: float | None
+    says: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a model says about n images.
+
+    Attributes:
+        right: Whether the most probable class is the true one, bool (n,).
+        confidence: The probability of the most probable class, float (n,).
+    """
+
+    right: np.ndarray
+    confidence: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What champion and challenger say about the same n test images, all of classes that both know.
+
+    Attributes:
+        labels: The true classes, as names, strings (n,).
+        champion: Its answers.
+        challenger: Its answers.
+        slices: Which images belong to a slice, bool (n,), by its name.
+    """
+
+    labels: np.ndarray
+    champion: Given
+    challenger: Given
+    slices: Mapping[str, np.ndarray]
+
+    @property
+    def wins(self) -> np.ndarray:
+        """Which images only the challenger has right, bool (n,)."""
+        return self.challenger.right & ~self.champion.right
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Which images only the champion has right, bool (n,)."""
+        return self.champion.right & ~self.challenger.right
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a clean process found out about an exported model.
+
+    Attributes:
+        size: Of its files, in bytes.
+        latency_ms: Median time of an answer about one image.
+        difference: The largest difference of a probability from what the evaluation saw.
+        problem: Why it could not be asked; "" if it could.
+        answers: How many images it was asked about.
+    """
+
+    size: int
+    latency_ms: float = 0.0
+    difference: float = 0.0
+    problem: str = ""
+    answers: int = 0
+
+
+def data(problem: str) -> Rule:
+    """The data is what it was before, or the policy lets it pass."""
+    return Rule("data", not problem, None, None, problem or "nothing stands against it")
+
+
+def classes(champion: Sequence[str], challenger: Sequence[str], policy: GateConfig) -> Rule:
+    """The list of classes has not changed, or may."""
+    new, gone = ([name for name in a if name not in b] for a, b in ((challenger, champion), (champion, challenger)))
+    changes = [f"new: {', '.join(new)}"] * bool(new) + [f"gone: {', '.join(gone)}"] * bool(gone)
+    says = "; ".join(changes) or "the same"
+    if changes and not policy.allow_new_classes:
+        says += "; if that is meant: gate.allow_new_classes"
+    return Rule("classes", not changes or policy.allow_new_classes, float(len(new) + len(gone)), 0.0, says)
+
+
+def unseen(count: int, by_champion: int, by_challenger: int) -> Rule:
+    """No test image was used to train either model, nor any model that they were made from.
+
+    Args:
+        count: Test images in all.
+        by_champion: Those among them that the champion has seen.
+        by_challenger: Those that the challenger has seen.
+    """
+    seen = max(by_champion, by_challenger)
+    says = f"none of {count:,} images were trained on by either model"
+    if seen:
+        says = (
+            f"of {count:,} images the champion has been trained on {by_champion:,}, the challenger on {by_challenger:,}"
+        )
+    if not count:
+        says = "there are no test images that both models could be asked about"
+    return Rule("unseen test images", count > 0 and not seen, float(seen), 0.0, says)
+
+
+def export(found: Export) -> Rule:
+    """The exported model loads in a clean process and answers as it did in the evaluation."""
+    says = found.problem or f"{found.answers} answers differ by {found.difference:.1e} at most"
+    return Rule("export", not found.problem and found.difference <= TOLERANCE, found.difference, TOLERANCE, says)
+
+
+def latency(found: Export, policy: GateConfig) -> Iterator[Rule]:
+    """It answers fast enough."""
+    if policy.max_latency_ms is not None:
+        fast = not found.problem and found.latency_ms <= policy.max_latency_ms
+        says = f"{found.latency_ms:.1f} ms an image, at most {policy.max_latency_ms:g} allowed"
+        yield Rule("latency", fast, found.latency_ms, policy.max_latency_ms, says)
+
+
+def size(found: Export, policy: GateConfig) -> Iterator[Rule]:
+    """It is small enough."""
+    if policy.max_size is not None:
+        limit = quantity(policy.max_size)
+        says = f"{found.size / 2**20:.1f} MiB, at most {policy.max_size} allowed"
+        yield Rule("size", found.size <= limit, float(found.size), limit, says)
+
+
+def accuracy(challenger: float, policy: GateConfig) -> Rule:
+    """It is right often enough, whatever the champion does."""
+    says = f"{challenger:.4f}, at least {policy.min_accuracy:g} expected"
+    return Rule("accuracy", challenger >= policy.min_accuracy, challenger, policy.min_accuracy, says)
+
+
+def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
+    """No class and no slice falls by more than the policy allows, with evidence."""
+    groups = {str(name): pair.labels == name for name in np.unique(pair.labels)}
+    groups |= {f"slice {name}": members for name, members in pair.slices.items() if members.any()}
+    wins, losses = pair.wins, pair.losses
+    counts = {name: (int(wins[rows].sum()), int(losses[rows].sum()), int(rows.sum())) for name, rows in groups.items()}
+    drops = {name: (lost - won) / count for name, (won, lost, count) in counts.items()}
+    p_values = adjusted(np.array([p_better(lost, won) for won, lost, _ in counts.values()]))
+    fallen = {
+        name: p
+        for name, p in zip(counts, p_values, strict=True)
+        if drops[name] > policy.max_class_drop and p <= CLASS_LEVEL
+    }
+    worst = max(drops, key=lambda name: drops[name])
+    says = f"the largest fall is {max(0.0, drops[worst]):.4f}, of {worst}; at most {policy.max_class_drop:g} allowed"
+    if fallen:
+        listed = ", ".join(f"{name} by {drops[name]:.4f} (p = {p:.2g})" for name, p in fallen.items())
+        says = f"fallen by more than {policy.max_class_drop:g}: {listed}"
+    elif drops[worst] > policy.max_class_drop:
+        says += ", but that may be chance"
+    return Rule("no class falls", not fallen, drops[worst], policy.max_class_drop, says)
+
+
+def better(pair: Pair, policy: GateConfig) -> Rule:
+    """The challenger is right more often, by more than chance."""
+    wins, losses, count = int(pair.wins.sum()), int(pair.losses.sum()), len(pair.labels)
+    p = p_better(wins, losses)
+    says = f"only the challenger is right {wins} times, only the champion {losses} times, of {count:,}: p = {p:.2g}"
+    return Rule("better", p <= policy.level, p, policy.level, says)
+
+
+def not_worse(pair: Pair, policy: GateConfig, seed: int) -> Rule:
+    """The challenger is right as often, within a margin."""
+    gain = smallest_gain(int(pair.wins.sum()), int(pair.losses.sum()), len(pair.labels), policy.level, seed)
+    says = f"the gain in accuracy is above {gain:+.4f}, at least {-policy.margin:+.4f} expected"
+    return Rule("not worse", gain >= -policy.margin, gain, -policy.margin, says)
+
+
+def better_on(pair: Pair, champion: Export, challenger: Export, policy: GateConfig, seed: int) -> Iterator[Rule]:
+    """The challenger is better on what the policy names besides accuracy."""
+    if "calibration" in policy.better_on:
+        mine, other = ((given.confidence, given.right) for given in (pair.challenger, pair.champion))
+        p = p_better_calibrated(mine, other, seed)
+        says = f"calibration error {calibration_gap(*mine):.4f} against {calibration_gap(*other):.4f}: p = {p:.2g}"
+        yield Rule("better calibration", p <= policy.level, p, policy.level, says)
+    measured = {"latency": (challenger.latency_ms, champion.latency_ms), "size": (challenger.size, champion.size)}
+    for name, (own, theirs) in measured.items():
+        if name in policy.better_on:
+            share = own / theirs if theirs else 1.0
+            known = not challenger.problem and not champion.problem
+            says = f"{share:.2f} times the champion's, below {_NOTICEABLE} counts"
+            yield Rule(f"better {name}", known and share < _NOTICEABLE, share, _NOTICEABLE, says)

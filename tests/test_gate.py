@@ -1,0 +1,254 @@
+"""The gate: what it lets through, what it never lets through, and what it says."""
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from graftwork.config import GateConfig
+from graftwork.gate.evidence import adjusted, p_better, smallest_gain
+from graftwork.gate.rules import Export, Given, Pair
+from graftwork.gate.verdict import Challenge, Champion, Verdict, judge
+
+CLASSES = [f"class {number}" for number in range(10)]
+IMAGES = 1000
+NIGHTS = 200
+SOUND = Export(size=20_000_000, latency_ms=20.0)
+
+
+LABELS = np.array([f"class {number % 10}" for number in range(IMAGES)])
+
+
+def answers(right: np.ndarray, confidence: float = 0.9) -> Given:
+    return Given(right, np.full(len(right), confidence))
+
+
+def verdict(
+    champion: Given | None,
+    challenger: Given,
+    policy: GateConfig | None = None,
+    *,
+    labels: np.ndarray = LABELS,
+    export: Export = SOUND,
+    champions_export: Export = SOUND,
+    known: list[str] = CLASSES,
+    seen: int = 0,
+    problem: str = "",
+    slices: dict[str, np.ndarray] | None = None,
+) -> Verdict:
+    accuracy = float(challenger.right.mean())
+    against = None
+    if champion is not None:
+        pair = Pair(labels, champion, challenger, slices or {})
+        against = Champion(known, champions_export, pair, seen, 0)
+    return judge(Challenge(CLASSES, accuracy, export, problem, against), policy or GateConfig())
+
+
+def failed(verdict: Verdict) -> set[str]:
+    return {rule.rule for rule in verdict.rules if not rule.passed}
+
+
+class Nights:
+    """Models retrained night after night, judged on the same 1,000 test images.
+
+    Images differ in how hard they are. A training is an even draw: a model has an image right with the probability that
+    its quality and the image's difficulty give, so two models of one quality differ on some images by chance alone. At
+    an accuracy of 0.95 one is right and the other wrong on about 47 of 1,000; on 95, if they erred independently.
+    """
+
+    def __init__(self, seed: int, accuracy: float) -> None:
+        self.random = np.random.default_rng(seed)
+        self.difficulty = self.random.normal(0, 4, IMAGES)
+        self.accuracy = accuracy
+
+    def trained(self, gain: float = 0.0) -> Given:
+        """Return the answers of a model whose true accuracy, on all images there could be, is that much higher."""
+        quality = _quality(self.accuracy + gain)
+        return answers(self.random.random(IMAGES) < _logistic(quality - self.difficulty))
+
+
+@functools.cache
+def _quality(accuracy: float) -> float:
+    everywhere, low, high = np.random.default_rng(0).normal(0, 4, 100_000), -20.0, 20.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _logistic(middle - everywhere).mean() < accuracy else (low, middle)
+    return low
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("accuracy", [0.8, 0.95])
+def test_equal_models_are_promoted_in_five_of_a_hundred_nights_at_most(accuracy: float) -> None:
+    promoted = 0
+    for seed in range(5):  # five times 200 nights: one run of luck says little
+        nights = Nights(seed, accuracy)
+        champion = nights.trained()
+        for _ in range(NIGHTS):
+            challenger = nights.trained()
+            if verdict(champion, challenger).promote:
+                champion, promoted = challenger, promoted + 1
+        assert promoted <= 0.05 * NIGHTS * (seed + 1)
+
+
+@pytest.mark.parametrize("accuracy", [0.8, 0.95])
+def test_equal_models_are_promoted_as_rarely_against_a_champion_of_average_luck(accuracy: float) -> None:
+    promoted = 0
+    for seed in range(NIGHTS * 5):
+        nights = Nights(seed, accuracy)
+        promoted += verdict(nights.trained(), nights.trained()).promote
+    assert promoted <= 0.05 * NIGHTS * 5
+
+
+def test_a_worse_model_is_never_promoted() -> None:
+    for seed in range(NIGHTS * 5):
+        nights = Nights(seed, 0.95)
+        assert not verdict(nights.trained(), nights.trained(-0.02)).promote
+
+
+def test_a_better_model_is_promoted_in_eighty_of_a_hundred_nights_at_least() -> None:
+    promoted = 0
+    for seed in range(NIGHTS * 5):
+        nights = Nights(seed, 0.95)
+        promoted += verdict(nights.trained(), nights.trained(+0.02)).promote
+    assert promoted >= 0.8 * NIGHTS * 5
+
+
+WORSE, BETTER = answers(np.arange(IMAGES) >= 80), answers(np.arange(IMAGES) >= 40)
+
+
+def test_a_better_model_takes_the_place() -> None:
+    said = verdict(WORSE, BETTER)
+    assert said.promote
+    assert said.reason.startswith("only the challenger is right 40 times, only the champion 0 times, of 1,000")
+    assert not failed(said)
+
+
+def test_the_same_model_does_not_take_its_own_place() -> None:
+    said = verdict(BETTER, BETTER)
+    assert not said.promote
+    assert "not better by more than chance" in said.reason
+
+
+def test_the_first_version_needs_no_champion_to_beat() -> None:
+    said = verdict(None, WORSE)
+    assert said.promote
+    assert said.reason == "the first version of this model"
+
+
+def test_the_first_version_is_held_against_the_thresholds() -> None:
+    said = verdict(None, WORSE, GateConfig(min_accuracy=0.95))
+    assert failed(said) == {"accuracy"}
+    assert said.reason == "accuracy: 0.9200, at least 0.95 expected"
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"problem": "the images are darker"}, "data"),
+        ({"export": Export(20_000_000, problem="it does not load: no file")}, "export"),
+        ({"export": Export(20_000_000, 20.0, difference=0.01)}, "export"),
+        ({"known": CLASSES[1:]}, "classes"),
+        ({"known": [*CLASSES, "another"]}, "classes"),
+        ({"seen": 1}, "unseen test images"),
+        ({"policy": GateConfig(max_latency_ms=10)}, "latency"),
+        ({"policy": GateConfig(max_size="10M")}, "size"),
+        ({"policy": GateConfig(min_accuracy=0.99)}, "accuracy"),
+    ],
+)
+def test_whatever_must_hold_stops_a_better_model(changes: dict, rule: str) -> None:
+    said = verdict(WORSE, BETTER, **changes)
+    assert not said.promote
+    assert failed(said) == {rule}
+    assert said.reason.startswith(f"{rule}: ")
+
+
+def test_new_classes_may_be_allowed() -> None:
+    said = verdict(WORSE, BETTER, GateConfig(allow_new_classes=True), known=CLASSES[1:])
+    assert said.promote
+    assert next(rule for rule in said.rules if rule.rule == "classes").says == "new: class 0"
+
+
+def test_a_class_that_falls_stops_a_better_model() -> None:
+    fallen = answers(~((LABELS == "class 3") & (np.arange(IMAGES) < 150)))  # 15 of 100 of one class, all else right
+    said = verdict(WORSE, fallen)
+    assert failed(said) == {"no class falls"}
+    assert "class 3" in said.reason
+
+
+def test_a_class_that_falls_by_chance_stops_nothing() -> None:
+    few = LABELS.copy()
+    few[LABELS == "class 3"] = "class 4"
+    few[[503, 513, 523]] = "class 3"  # three images, of which one is wrong now
+    said = verdict(WORSE, answers((np.arange(IMAGES) >= 40) & (np.arange(IMAGES) != 523)), labels=few)
+    assert said.promote
+    assert "may be chance" in next(rule for rule in said.rules if rule.rule == "no class falls").says
+
+
+def test_a_slice_that_falls_stops_a_better_model() -> None:
+    night = np.arange(IMAGES) >= 900
+    challenger = answers((np.arange(IMAGES) < 900) | (np.arange(IMAGES) >= 920))
+    assert verdict(WORSE, challenger).promote
+    said = verdict(WORSE, challenger, slices={"night": night})
+    assert failed(said) == {"no class falls"}
+    assert "slice night" in said.reason
+
+
+def test_a_model_that_is_as_good_and_smaller_is_promoted_where_the_policy_names_size() -> None:
+    small = Export(size=5_000_000, latency_ms=20.0)
+    assert not verdict(BETTER, BETTER, export=small).promote
+    said = verdict(BETTER, BETTER, GateConfig(better_on=("size",)), export=small)
+    assert said.promote
+    assert said.reason.startswith("not worse, and better size: 0.25 times")
+    assert not verdict(WORSE, WORSE, GateConfig(better_on=("size",)), export=SOUND).promote
+    assert not verdict(BETTER, WORSE, GateConfig(better_on=("size",)), export=small).promote
+
+
+def test_a_model_that_is_as_good_and_knows_its_limits_better() -> None:
+    modest = answers(np.arange(IMAGES) >= 80, confidence=0.92)
+    boastful = answers(np.arange(IMAGES) >= 80, confidence=1.0)
+    policy = GateConfig(better_on=("calibration",))
+    assert verdict(boastful, modest, policy).promote
+    assert not verdict(modest, boastful, policy).promote
+    assert not verdict(modest, modest, policy).promote
+
+
+def test_models_without_a_common_image_are_not_compared() -> None:
+    against = Champion(["other"], SOUND, None, 0, 0)
+    said = judge(Challenge(CLASSES, 0.9, SOUND, "", against), GateConfig(allow_new_classes=True))
+    assert not said.promote
+    assert failed(said) == {"unseen test images"}
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_the_p_value_lies_between_those_of_two_exact_tests(wins: int, losses: int) -> None:
+    p = p_better(wins, losses)
+    if wins + losses:
+        assert p <= binomtest(wins, wins + losses, alternative="greater").pvalue
+    assert p + p_better(losses, wins) == pytest.approx(1.0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_adjusted_p_values_keep_their_order_and_are_no_smaller(p_values: list[float]) -> None:
+    before = np.array(p_values)
+    after = adjusted(before)
+    assert (after >= before).all()
+    assert (after <= 1).all()
+    assert (np.diff(after[np.argsort(before, kind="stable")]) >= 0).all()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 1000))
+def test_the_smallest_gain_is_below_the_observed_one(wins: int, losses: int, others: int) -> None:
+    count = wins + losses + others
+    assert smallest_gain(wins, losses, count, 0.025, seed=1) <= (wins - losses) / count + 1e-12
+
+
+def test_the_same_measurements_give_the_same_verdict() -> None:
+    policy = GateConfig(better_on=("calibration", "size", "latency"))
+    assert verdict(WORSE, BETTER, policy) == verdict(WORSE, BETTER, policy)
