@@ -95,12 +95,14 @@ def fine_tune(
             "seconds": time.monotonic() - started,
         },
     }
-    description = {**described, "candidate": candidate, "training": training}
+    description = {**described, "candidate": candidate + start.suffix, "training": training}
 
     def profile() -> dict[str, Profile]:
         return {**start.description.get("profile", {}), "fine_tune": meter.profile(trained.floor)}
 
-    return model.write(path, classifier, "classifier", description, start.code, profile=profile)
+    return model.write(
+        path, classifier, "classifier", description, start.code, profile=profile, trained_on=start.trained_on
+    )
 
 
 def train(

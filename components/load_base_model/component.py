@@ -19,6 +19,7 @@ def load_base_model(
     architecture: str = "",
     custom_objects: str = "",
     trust_code: bool = False,
+    instead: str = "",
 ) -> NamedTuple("Sizes", [("size", int)]):  # type: ignore[valid-type]
     """Open a saved Keras model and cut it into a base that turns images into features.
 
@@ -33,10 +34,11 @@ def load_base_model(
         architecture: Of a file with weights only, the name of its keras.applications model.
         custom_objects: A module, or a .py file, that registers the classes the model needs.
         trust_code: Whether Python code in the model's file may run.
+        instead: A model that graftwork made, to load in place of this one, at its own size and cut; "" for none.
 
     Returns:
         size: The larger of the base's input height and width, in pixels.
     """
     from graftwork.components.load_base_model.step import run
 
-    return run(uri, model, preprocessing, input_size, feature_layer, architecture, custom_objects, trust_code)
+    return run(uri, model, preprocessing, input_size, feature_layer, architecture, custom_objects, trust_code, instead)

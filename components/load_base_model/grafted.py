@@ -12,6 +12,8 @@ from graftwork.components.load_base_model.opened import OpenedModel, Request
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
 
+_AS_MADE = "as the model was made: "
+
 
 def is_grafted(path: Path) -> bool:
     """Return whether a folder is a model artifact."""
@@ -48,12 +50,13 @@ def open_grafted(path: Path, request: Request, saved_by: str) -> OpenedModel:
     return OpenedModel(
         _network(backbone, path),
         frozen=folder.description.get("frozen", ""),
-        preprocessing=(value, f"as the model was made: {found['found']}"),
+        preprocessing=(value, _AS_MADE + found["found"].removeprefix(_AS_MADE)),
         feature_layer=folder.description["feature_layer"],
         head=whole.get_layer(HEAD) if is_classifier else folder.kept_head(),
         classes=tuple(folder.description.get("classes") or folder.description.get("kept_classes", ())),
         code=code,
         made_from=folder.description["base"],
+        trained_on=folder.trained_on,
     )
 
 

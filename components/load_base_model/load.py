@@ -44,6 +44,7 @@ def load_base_model(
     feature_layer: str = AUTO,
     architecture: str = "",
     code: Code = NO_CODE,
+    start: str = "",
 ) -> model_artifact.ModelFolder:
     """Make a base from a saved model.
 
@@ -55,6 +56,7 @@ def load_base_model(
         feature_layer: See `cut`.
         architecture: Of a file with weights only, the name of its keras.applications model.
         code: What may run to open the model.
+        start: What to call it where several bases compete; "" where it is the only one.
 
     Raises:
         UserError: The model does not exist, cannot be opened, takes no image, or cannot be cut or rebuilt as asked.
@@ -71,6 +73,7 @@ def load_base_model(
         "preprocessing": {"value": named, "found": how},
         "feature_layer": base.feature_layer,
         **opened.report,
+        **({"start": start} if start else {}),
     }
     # A head fits the features it was trained on, and no others.
     kept = opened.head if base.feature_layer == opened.feature_layer else None
@@ -82,7 +85,14 @@ def load_base_model(
     progress.note(f"cut at {base.feature_layer} {shape}, {height} x {width} pixels, preprocessing: {named}, {how}")
     made = backbone(base.model, chosen)
     return model_artifact.write(
-        path, made, "base", description, opened.code, kept, lambda: {"load_base_model": meter.profile()}
+        path,
+        made,
+        "base",
+        description,
+        opened.code,
+        kept,
+        lambda: {"load_base_model": meter.profile()},
+        opened.trained_on,
     )
 
 

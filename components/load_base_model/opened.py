@@ -9,6 +9,7 @@ import keras
 
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.model import leaf_layers
+from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.components.load_base_model.proof import TOLERANCE
 from graftwork.config import ScaleOffset
 
@@ -73,6 +74,7 @@ class OpenedModel:
         classes: What that head tells apart.
         code: What has to run before the model can be opened.
         made_from: Of a model that graftwork made, what its own base was, as `report` says it.
+        trained_on: Of a model that graftwork made, what it was trained on, if it says so.
     """
 
     model: keras.Model
@@ -88,6 +90,7 @@ class OpenedModel:
     classes: tuple[str, ...] = ()
     code: Code = NO_CODE
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: TrainedOn | None = None
 
     def renamed_to(self, name: str) -> str:
         """Return the name that a layer of the file has now."""
@@ -112,7 +115,8 @@ class OpenedModel:
             }
         }
         if self.made_from:
-            report["base"]["made_from"] = dict(self.made_from)
+            # A model may be made from the one before it, night after night: the first one is what it comes from.
+            report["base"]["made_from"] = dict(self.made_from.get("made_from", self.made_from))
         if self.conversion is not None:
             report["conversion"] = dataclasses.asdict(self.conversion)
         if self.renamed:

@@ -18,17 +18,15 @@ def run(
     architecture: str,
     custom_objects: str,
     trust_code: bool,
+    instead: str,
 ) -> tuple[int]:
     """Load the base into the KFP artifact `model`; return the larger side of its input in pixels."""
-    base = load_base_model(
-        uri,
-        model.path,
-        parse_preprocessing(preprocessing),
-        input_size or None,
-        feature_layer,
-        architecture,
-        code.given(custom_objects, trust_code),
-    )
-    model.metadata["base_model"] = uri
+    allowed = code.given(custom_objects, trust_code)
+    if instead:
+        base = load_base_model(instead, model.path, code=allowed, start="champion")
+    else:
+        found = parse_preprocessing(preprocessing)
+        base = load_base_model(uri, model.path, found, input_size or None, feature_layer, architecture, allowed)
+    model.metadata["base_model"] = instead or uri
     model.metadata["feature_layer"] = base.description["feature_layer"]
     return (max(base.input_size),)

@@ -13,7 +13,9 @@ from scipy.special import logsumexp
 
 from graftwork import metering, progress
 from graftwork.artifacts import features, model
+from graftwork.artifacts import trained_on as trained_on_artifact
 from graftwork.artifacts.model import HEAD
+from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.balance import class_weights
 from graftwork.components.train_head.linear import regularization_path
 from graftwork.components.train_head.mlp import train_mlp
@@ -84,7 +86,7 @@ def train_head(
     head = as_keras(best.layers)
     description = {
         **base.origin,
-        "candidate": CANDIDATE,
+        "candidate": CANDIDATE + base.suffix,
         "classes": cached.classes,
         "stored_size": cached.description["stored_size"],
         "data": {"source": cached.description["source"], "fingerprint": cached.description["images"]},
@@ -106,7 +108,19 @@ def train_head(
         return {**base.description.get("profile", {}), **extraction, "train_head": meter.profile()}
 
     classifier = model.classifier(base.keras_model(), head)
-    return model.write(path, classifier, "classifier", description, base.code, profile=profile)
+    record = trained_on(cached, base)
+    return model.write(path, classifier, "classifier", description, base.code, profile=profile, trained_on=record)
+
+
+def trained_on(cached: features.Features, base: model.ModelFolder) -> TrainedOn:
+    """Return which images a head has seen, those that its base has seen among them."""
+    before = base.trained_on
+    own = [trained_on_artifact.short(keys) for split in cached.splits.values() for keys in split.key_parts]
+    return TrainedOn(
+        seen=trained_on_artifact.union(*own, *([before.seen] if before else [])),
+        classes=np.array(cached.classes),
+        counts=np.bincount(cached.splits["train"].labels, minlength=len(cached.classes)),
+    )
 
 
 def kept_layers(base: model.ModelFolder, classes: Sequence[str], config: HeadConfig) -> Layers | None:

@@ -4,6 +4,7 @@
     assets.extra/model.keras         loads with keras.saving.load_model, trains on
     assets.extra/graftwork.json      what it is: classes, sizes, origin, how it was trained
     assets.extra/head.keras          of a base that was a classifier of graftwork before: the head it had
+    assets.extra/trained_on.npz      which images it has seen, to prove that others are new to it
     assets.extra/custom_objects.py   of a model with classes of its own: where they are
 
 A base turns images into features, a classifier into probabilities. Decoding, resizing and preprocessing are inside.
@@ -26,8 +27,10 @@ import graftwork.artifacts.activations  # Keras finds what these two register in
 import graftwork.artifacts.saved_function  # noqa: F401
 from graftwork import __version__, imaging
 from graftwork.artifacts import code as custom_code
+from graftwork.artifacts import trained_on as records
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
+from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.metering import Profile
 
 SCHEMA = "graftwork.model/1"
@@ -35,11 +38,12 @@ EXTRAS = Path("assets.extra")
 DESCRIPTION = EXTRAS / "graftwork.json"
 KERAS_MODEL = EXTRAS / "model.keras"
 KEPT_HEAD = EXTRAS / "head.keras"
+TRAINED_ON = EXTRAS / "trained_on.npz"
 BACKBONE, BASE, HEAD = "backbone", "base", "head"
 """Names of the layers in a classifier: its backbone, the network inside that, and its head."""
 
 Role = Literal["base", "classifier"]
-ORIGIN = ("preprocessing", "feature_layer", "base", "frozen", "conversion", "renamed")
+ORIGIN = ("preprocessing", "feature_layer", "base", "frozen", "conversion", "renamed", "start")
 """Entries of a base's description that stay with every model made from it."""
 
 
@@ -73,9 +77,24 @@ class ModelFolder:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
+    def trained_on(self) -> TrainedOn | None:
+        """What it was trained on, and what it was made from; None if it does not say.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        return records.read(self.path / TRAINED_ON)
+
+    @property
     def code(self) -> Code:
         """What has to run before its Keras model can be opened."""
         return custom_code.read(self.path / EXTRAS, self.description.get("code", {}))
+
+    @property
+    def suffix(self) -> str:
+        """What the names of candidates made from this base end with: "" where it is the only base."""
+        start = self.description.get("start", "")
+        return f"-{start}" if start else ""
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -143,6 +162,7 @@ def write(
     code: Code = NO_CODE,
     kept_head: keras.Model | None = None,
     profile: Callable[[], dict[str, Profile]] | None = None,
+    trained_on: TrainedOn | None = None,
 ) -> ModelFolder:
     """Write a model artifact.
 
@@ -155,6 +175,7 @@ def write(
         code: What has to run before the Keras model can be opened.
         kept_head: Of a base that was a classifier before, the head it had.
         profile: Asked, when all else is written, how fast each step went that made this, by the step's name.
+        trained_on: What it was trained on, and what it was made from.
 
     Returns:
         The artifact, as `read` returns it.
@@ -178,8 +199,15 @@ def write(
             (folder / EXTRAS / custom_code.FILE).write_text(code.source, encoding="utf-8")
         if kept_head is not None:
             kept_head.save(folder / KEPT_HEAD)
+        if trained_on is not None:
+            records.write(folder / TRAINED_ON, trained_on)
         write_description(folder / DESCRIPTION, described, profile)
     return read(path)
+
+
+def is_model(path: str | os.PathLike[str]) -> bool:
+    """Return whether a folder holds a model: where a champion could be, there may be none."""
+    return (Path(path) / "saved_model.pb").is_file()
 
 
 def read(path: str | os.PathLike[str]) -> ModelFolder:

@@ -1,0 +1,1 @@
+"""Whether tonight's images are still like those that the champion was trained on."""

@@ -1,0 +1,136 @@
+"""Drift: what is noticed, what is not, and how often chance alone raises an alarm."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graftwork.artifacts import trained_on
+from graftwork.artifacts.trained_on import TrainedOn
+from graftwork.config import DriftConfig
+from graftwork.drift.drift import Tonight, measure
+from graftwork.drift.two_samples import compare_counts, compare_features, compare_values
+
+COUNTS = {"blue": 400, "red": 600}
+
+
+def before(random: np.random.Generator, size: int = 300, width: int = 16) -> TrainedOn:
+    return TrainedOn(
+        seen=np.arange(1000, dtype=np.uint64),
+        features=random.normal(size=(size, width)).astype(np.float32),
+        statistics=looks(random, size),
+        classes=np.array(list(COUNTS)),
+        counts=np.array(list(COUNTS.values())),
+    )
+
+
+def looks(random: np.random.Generator, size: int) -> np.ndarray:
+    return random.normal(100, 20, (size, len(trained_on.STATISTICS))).astype(np.float32)
+
+
+def tonight(random: np.random.Generator, size: int = 200, width: int = 16, **changes: object) -> Tonight:
+    same = {
+        "counts": COUNTS,
+        "new_images": size,
+        "keys": np.array([f"{number:064x}" for number in range(size)]),
+        "features": random.normal(size=(size, width)).astype(np.float32),
+        "statistics": looks(random, size),
+    }
+    return Tonight(**{**same, **changes})  # type: ignore[arg-type]
+
+
+def drifted(now: Tonight, **config: object) -> set[str]:
+    found = measure(before(np.random.default_rng(1)), now, DriftConfig(**config))  # type: ignore[arg-type]
+    return {finding.what for finding in found.findings if finding.drifted}
+
+
+def test_the_same_kind_of_images_raises_no_alarm() -> None:
+    assert drifted(tonight(np.random.default_rng(2))) == set()
+
+
+def test_alarms_by_chance_are_rare() -> None:
+    alarms = sum(bool(drifted(tonight(np.random.default_rng(seed), size=60))) for seed in range(100, 160))
+    assert alarms <= 4  # at a level of 0.01 for features, and for all statistics together
+
+
+def test_darker_images_are_noticed() -> None:
+    random = np.random.default_rng(3)
+    statistics = looks(random, 200)
+    statistics[:, 0] -= 25
+    assert drifted(tonight(random, statistics=statistics)) == {"brightness"}
+
+
+def test_other_things_in_the_images_are_noticed_and_the_oddest_named() -> None:
+    random = np.random.default_rng(4)
+    features = random.normal(size=(200, 16)).astype(np.float32)
+    features[150:] += 3
+    found = measure(before(np.random.default_rng(1)), tonight(random, features=features), DriftConfig())
+    assert {finding.what for finding in found.findings if finding.drifted} == {"features"}
+    assert len(found.oddest) == 12
+    assert all(int(key, 16) >= 150 for key in found.oddest)
+    assert "features" in found.problem
+
+
+def test_new_and_vanished_classes_are_named() -> None:
+    found = measure(
+        before(np.random.default_rng(1)),
+        tonight(np.random.default_rng(2), counts={"blue": 400, "crimson": 600}),
+        DriftConfig(),
+    )
+    assert "new classes: crimson" in found.problem
+    assert "vanished classes: red" in found.problem
+
+
+def test_another_balance_is_noticed_and_a_shrunken_source() -> None:
+    assert drifted(tonight(np.random.default_rng(2), counts={"blue": 600, "red": 400})) == {"class balance"}
+    assert drifted(tonight(np.random.default_rng(2), counts={"blue": 200, "red": 300})) == {"number of images"}
+    assert drifted(tonight(np.random.default_rng(2), counts={"blue": 200, "red": 300}), max_shrink=0.6) == set()
+    assert drifted(tonight(np.random.default_rng(2), counts={"blue": 405, "red": 595})) == set()
+
+
+def test_a_few_new_images_are_not_compared() -> None:
+    random = np.random.default_rng(5)
+    features = random.normal(9, 1, (20, 16)).astype(np.float32)
+    found = measure(before(random), tonight(random, size=20, features=features), DriftConfig())
+    assert not found.problem
+    assert "too few to compare" in found.findings[-1].says
+
+
+def test_features_that_never_vary_do_not_disturb() -> None:
+    features = np.ones((100, 4), np.float32)
+    assert compare_features(features, features, seed=0).p == 1.0
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), st.integers(30, 80), st.integers(30, 80))
+def test_p_values_are_shares(seed: int, first: int, second: int) -> None:
+    random = np.random.default_rng(seed)
+    found = compare_features(random.normal(size=(first, 3)), random.normal(size=(second, 3)), seed)
+    assert 0 < found.p <= 1
+    assert found.distance >= 0
+    assert found.oddness.shape == (second,)
+    assert 0 <= compare_values(random.normal(size=first), random.normal(size=second))[1] <= 1
+
+
+def test_the_same_counts_are_no_distance_apart() -> None:
+    assert compare_counts(np.array([3, 5]), np.array([30, 50]))[0] == pytest.approx(0)
+    assert compare_counts(np.array([3]), np.array([9])) == (0.0, 1.0)
+
+
+@given(st.lists(st.text("0123456789abcdef", min_size=64, max_size=64), unique_by=lambda key: key[:16]))
+def test_what_was_seen_is_known(keys: list[str]) -> None:
+    half = keys[: len(keys) // 2]
+    record = TrainedOn(trained_on.union(trained_on.short(half)), np.array([]), np.array([]))
+    assert list(record.knows(keys)) == [True] * len(half) + [False] * (len(keys) - len(half))
+    assert list(record.knows([key.encode() for key in keys])) == list(record.knows(keys))
+
+
+def test_statistics_are_what_they_say() -> None:
+    image = np.zeros((10, 20, 3), np.uint8)
+    image[:, 10:] = 200
+    found = dict(zip(trained_on.STATISTICS, trained_on.statistics(image), strict=True))
+    assert (found["height"], found["width"]) == (10, 20)
+    assert found["brightness"] == pytest.approx(100)
+    assert found["contrast"] == pytest.approx(100)
+    assert found["colour"] == 0
+    assert found["sharpness"] == pytest.approx(200 / 19 / 2)
