@@ -13,13 +13,12 @@ import pytest
 import tensorflow as tf
 from kfp import dsl
 
+from graftwork import metrics as own
 from graftwork.artifacts import evaluation, images, model
 from graftwork.artifacts.folder import write_json
 from graftwork.components.evaluate import charts
-from graftwork.components.evaluate import metrics as own
 from graftwork.components.evaluate.evaluate import Evaluated, Mistake, evaluate
 from graftwork.components.evaluate.report import render
-from graftwork.components.evaluate.served import Served
 from graftwork.components.evaluate.step import run as run_evaluate
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.fine_tune.fine_tune import fine_tune
@@ -31,6 +30,7 @@ from graftwork.config import FineTuneConfig, HeadConfig
 from graftwork.errors import UserError
 from graftwork.metering import Meter
 from graftwork.selection import select
+from graftwork.served import Served
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +252,7 @@ class TestSteps:
         run_evaluate(
             Passed(str(prepared)),
             head,
+            None,
             tuned,
             None,
             made["evaluation"],
@@ -260,7 +261,7 @@ class TestSteps:
             made["report"],
             seed=0,
         )
-        run_select_model(made["evaluation"], head, tuned, None, made["model"], made["summary"])
+        run_select_model(made["evaluation"], head, None, tuned, None, made["model"], made["summary"])
         return made
 
     def test_every_artifact_is_on_disk_and_logged(self, prepared: Path, flow: Path, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from graftwork.components import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate(  # type: ignore[no-untyped-def]
     images: Input[Dataset],
-    head: Input[Model],
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
     classification_metrics: Output[ClassificationMetrics],
     report: Output[HTML],
+    head: Input[Model] = None,
     fine_tuned: Input[Model] = None,
+    heads: Input[List[Model]] = None,  # noqa: UP006
     sweep: Input[List[Model]] = None,  # noqa: UP006
     seed: int = 0,
 ):
@@ -24,15 +25,16 @@ def evaluate(  # type: ignore[no-untyped-def]
 
     Args:
         images: Labelled images in splits, from prepare_data.
-        head: The base with its trained head.
         evaluation: Every metric of every candidate, and what it said about each image.
         metrics: The selected candidate's accuracy with its interval, loss and calibration.
         classification_metrics: The selected candidate's confusion matrix on test images.
         report: The evaluation for people, one HTML file.
-        fine_tuned: The same as head, fine-tuned.
-        sweep: The same, fine-tuned in several ways.
+        head: The base with its trained head.
+        fine_tuned: The same, fine-tuned.
+        heads: Several bases with their trained heads.
+        sweep: The same, fine-tuned in one or several ways.
         seed: Of the bootstrap.
     """
     from graftwork.components.evaluate.step import run
 
-    run(images, head, fine_tuned, sweep, evaluation, metrics, classification_metrics, report, seed)
+    run(images, head, heads, fine_tuned, sweep, evaluation, metrics, classification_metrics, report, seed)

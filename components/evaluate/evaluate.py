@@ -11,9 +11,9 @@ import numpy as np
 from graftwork import metering, progress
 from graftwork.artifacts import evaluation, images, model
 from graftwork.artifacts.folder import write_json, written_whole
-from graftwork.components.evaluate.metrics import Answers, answers, joined, metrics
-from graftwork.components.evaluate.served import Served
 from graftwork.errors import UserError
+from graftwork.metrics import Answers, answers, joined, metrics
+from graftwork.served import Served
 
 _BATCH = 32
 _BATCHES_AHEAD = 2

@@ -1,15 +1,12 @@
 """The report: everything a reviewer needs to decide whether to trust the model, in one HTML file."""
 
-import base64
-import io
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
+from graftwork import pages
 from graftwork.artifacts.evaluation import Evaluation
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import ModelFolder
@@ -18,7 +15,6 @@ from graftwork.components.evaluate.evaluate import Mistake
 from graftwork.metering import Profile
 from graftwork.selection import rank
 
-_THUMBNAIL = 112
 _MOST_CLASSES = 60
 _MOST_CONFUSED = 10
 
@@ -44,14 +40,9 @@ def render(
     untuned = [name for name in evaluation.candidates if "fine_tune" not in evaluation.training[name]]
     head_accuracy = evaluation.candidates[untuned[0]]["validation"]["accuracy"] if untuned else None
     worst_first = sorted(test["per_class"].items(), key=lambda item: (item[1]["f1"], item[0]))
-    environment = Environment(
-        loader=PackageLoader("graftwork.components.evaluate", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return pages.render(
+        "graftwork.components.evaluate",
+        "report.html.j2",
         evaluation=evaluation,
         selected=selected,
         reason=reason,
@@ -70,7 +61,7 @@ def render(
         points=points,
         sweep=Markup(charts.sweep(points, head_accuracy)) if len(points) > 1 else None,
         reliability=Markup(charts.reliability(test["calibration"])),
-        mistakes=[(mistake, _thumbnail(mistake.encoded)) for mistake in mistakes],
+        mistakes=[(mistake, pages.thumbnail(mistake.encoded)) for mistake in mistakes],
         steps=_steps(evaluation.profile),
         settings=json.dumps(training, indent=2, ensure_ascii=False),
     )
@@ -115,13 +106,3 @@ def _most_confused(matrix: list[list[int]], classes: list[str]) -> list[tuple[st
         if row != column and count
     ]
     return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))[:_MOST_CONFUSED]
-
-
-def _thumbnail(encoded: bytes) -> str:
-    with Image.open(io.BytesIO(encoded)) as image:
-        picture: Any = image.convert("RGB")
-        picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        file = io.BytesIO()
-        picture.save(file, format="PNG" if max(image.size) <= _THUMBNAIL // 2 else "JPEG", quality=80)
-    kind = "png" if file.getvalue().startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

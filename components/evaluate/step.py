@@ -19,7 +19,8 @@ _MOST_SHOWN = 200
 @step("evaluate")
 def run(
     images: Any,
-    head: Any,
+    head: Any | None,
+    heads: list[Any] | None,
     fine_tuned: Any | None,
     sweep: list[Any] | None,
     evaluation: Any,
@@ -28,12 +29,12 @@ def run(
     report: Any,
     seed: int,
 ) -> None:
-    """Evaluate the KFP artifacts `head`, `fine_tuned` and `sweep`, as far as they are given, on `images`."""
-    models = [artifact.path for artifact in (head, fine_tuned, *(sweep or ())) if artifact]
+    """Evaluate the KFP artifacts that are given as candidates, the simplest first, on `images`."""
+    models = [artifact.path for artifact in (head, *(heads or ()), fine_tuned, *(sweep or ())) if artifact]
     evaluated = evaluate(images.path, models, evaluation.path, seed)
-    candidates = evaluated.evaluation.candidates
-    selected, reason = select({name: splits["validation"] for name, splits in candidates.items()})
-    test = candidates[selected]["test"]
+    reached = evaluated.evaluation.candidates
+    selected, reason = select({name: splits["validation"] for name, splits in reached.items()})
+    test = reached[selected]["test"]
     results = {
         "test_accuracy": test["accuracy"],
         "test_accuracy_low": test["accuracy_interval"][0],
@@ -43,7 +44,7 @@ def run(
         "test_macro_f1": test["macro_f1"],
         "test_expected_calibration_error": test["expected_calibration_error"],
     }
-    for name, splits in candidates.items():
+    for name, splits in reached.items():
         results[f"validation_accuracy_{re.sub('[^a-z0-9]+', '_', name)}"] = splits["validation"]["accuracy"]
     for name, value in results.items():
         metrics.log_metric(name, value)
@@ -63,6 +64,6 @@ def run(
         reason,
     )
     Path(report.path).write_text(page, encoding="utf-8")
-    for name, splits in candidates.items():
+    for name, splits in reached.items():
         low, high = splits["test"]["accuracy_interval"]
         note(f"{name}: test accuracy {splits['test']['accuracy']:.4f} (95 % between {low:.4f} and {high:.4f})")

@@ -9,9 +9,17 @@ from graftwork.progress import step
 
 
 @step("select_model")
-def run(evaluation: Any, head: Any, fine_tuned: Any | None, sweep: list[Any] | None, model: Any, metrics: Any) -> None:
-    """Write the best of `head`, `fine_tuned` and `sweep`, as far as they are given, to the KFP artifact `model`."""
-    models = [artifact.path for artifact in (head, fine_tuned, *(sweep or ())) if artifact]
+def run(
+    evaluation: Any,
+    head: Any | None,
+    heads: list[Any] | None,
+    fine_tuned: Any | None,
+    sweep: list[Any] | None,
+    model: Any,
+    metrics: Any,
+) -> None:
+    """Write the best of the KFP artifacts that are given as candidates to the KFP artifact `model`."""
+    models = [artifact.path for artifact in (head, *(heads or ()), fine_tuned, *(sweep or ())) if artifact]
     selected = select_model(evaluation.path, models, model.path)
     test = selected.summary["test"]
     model.metadata["selected"] = selected.summary["selected"]
