@@ -6,7 +6,7 @@ from typing import Any
 
 from graftwork.errors import UserError
 
-NAMES = ("transfer_learning", "sweep")
+NAMES = ("transfer_learning", "sweep", "retraining")
 
 
 def load(name: str) -> Any:
@@ -21,6 +21,13 @@ def load(name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # KFP's remarks are for authors of pipelines
         return getattr(importlib.import_module(f"graftwork.pipelines.{name}"), name)
+
+
+def steps(name: str) -> tuple[str, ...]:
+    """Return the steps of a pipeline, in the order they run one after another."""
+    from graftwork.pipelines import grafting, retraining
+
+    return retraining.STEPS if name.replace("-", "_") == "retraining" else grafting.STEPS
 
 
 def parameters(pipeline: Any) -> list[str]:

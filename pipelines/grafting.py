@@ -36,6 +36,13 @@ class Results(NamedTuple):
     report: HTML
 
 
+class Prepared(NamedTuple):
+    """Prepared images, and the shares in which to work on them."""
+
+    images: Any
+    shares: Any
+
+
 class Grafted(NamedTuple):
     """Prepared images, and a base with a trained head."""
 
@@ -91,16 +98,30 @@ def graft(
         base_model: The parameters of the step load_base_model, by their names there.
         nodes: Where the steps that train or extract run.
     """
-    sources = on_cpu(
-        fingerprint_source(
-            data=data,
-            base_model=base_model["uri"],
-            custom_objects=base_model["custom_objects"],
-            ingest_shards=ingest_shards,
-        )
+    sources = look(data, base_model, ingest_shards)
+    base = load(base_model, sources)
+    images, shares = prepare_images(data, sources, base, stored_size, prepare, extract_shards)
+    return Grafted(images, head_on(base, images, shares, head, precision, seed, nodes))
+
+
+def look(data: Any, base_model: Mapping[str, Any], ingest_shards: Any) -> Any:
+    """Look what data and base model hold now: the one step that always runs."""
+    task = fingerprint_source(
+        data=data,
+        base_model=base_model["uri"],
+        custom_objects=base_model["custom_objects"],
+        ingest_shards=ingest_shards,
     )
-    sources.set_caching_options(False)  # the one step that looks whether anything has changed
-    base = on_cpu(load_base_model(fingerprint=sources.outputs["base_model_fingerprint"], **base_model))
+    return on_cpu(task).set_caching_options(False)
+
+
+def load(base_model: Mapping[str, Any], sources: Any, **instead: Any) -> Any:
+    """Load the base model, or what is to be loaded in place of it."""
+    return on_cpu(load_base_model(fingerprint=sources.outputs["base_model_fingerprint"], **base_model, **instead))
+
+
+def prepare_images(data: Any, sources: Any, base: Any, stored_size: Any, prepare: Any, extract_shards: Any) -> Prepared:
+    """Read the images, at a size that suits the base, and split them."""
     ingested = ingest(
         data=data,
         fingerprint=sources.outputs["data_fingerprint"],
@@ -110,9 +131,13 @@ def graft(
     )
     prepared = prepare_data(ingested=ingested.output, prepare=prepare, extract_shards=extract_shards)
     retried(on_cpu(prepared))
-    images, base_folder = prepared.outputs["images"], base.outputs["model"]
-    with dsl.ParallelFor(prepared.outputs["Output"], parallelism=PARALLELISM, name="share of the images") as share:
+    return Prepared(prepared.outputs["images"], prepared.outputs["Output"])
+
+
+def head_on(base: Any, images: Any, shares: Any, head: Any, precision: Any, seed: Any, nodes: Nodes) -> Any:
+    """Run the frozen base over the images once, and train a head on what it says; return the model."""
+    base_folder = base.outputs["model"]
+    with dsl.ParallelFor(shares, parallelism=PARALLELISM, name="share of the images") as share:
         extracted = nodes.run(extract_features(images=images, base_model=base_folder, shard=share, precision=precision))
     features = dsl.Collected(extracted.outputs["features"])
-    grafted = nodes.run(train_head(features=features, base_model=base_folder, head=head, seed=seed))
-    return Grafted(images, grafted.outputs["model"])
+    return nodes.run(train_head(features=features, base_model=base_folder, head=head, seed=seed)).outputs["model"]

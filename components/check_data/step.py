@@ -1,0 +1,31 @@
+"""The step as a pipeline runs it: KFP artifacts in, findings and a page for people out."""
+
+from pathlib import Path
+from typing import Any
+
+from graftwork import progress
+from graftwork.artifacts.folder import write_json
+from graftwork.components.check_data.check import check
+from graftwork.components.check_data.report import render
+from graftwork.config import DriftConfig, validated
+from graftwork.errors import UserError
+
+
+@progress.step("check_data")
+def run(images: Any, champion: Any, drift: Any, report: Any, policy: dict[str, Any], seed: int) -> str:
+    """Compare the KFP artifact `images` with what `champion` was trained on; return why nothing may be promoted."""
+    config = validated(DriftConfig, policy, "the parameter drift")
+    checked = check(images.path, champion.path, config, seed)
+    write_json(Path(drift.path), checked.drift.as_json() if checked.drift else {"why": checked.why})
+    Path(report.path).write_text(render(checked), encoding="utf-8")
+    problem = checked.drift.problem if checked.drift else ""
+    progress.note(checked.why)
+    if problem:
+        progress.note(f"drift: {problem}")
+    if problem and config.action == "stop":
+        raise UserError(
+            "the data has drifted since the champion was trained",
+            {"drift": problem},
+            "the champion serves on; look at the data, or let it pass:  --set drift.action=warn",
+        )
+    return problem if config.action == "hold" else ""

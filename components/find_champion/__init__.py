@@ -1,0 +1,1 @@
+"""Step: the champion of now, and whether anything has changed since a challenger was last trained."""

@@ -1,0 +1,62 @@
+"""The interface of the step to KFP."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Model, Output
+
+from graftwork.components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def find_champion(
+    registry: str,
+    name: str,
+    data_fingerprint: str,
+    base_model_fingerprint: str,
+    champion: Output[Model],
+    preprocessing: str = "",
+    input_size: int = 0,
+    feature_layer: str = "auto",
+    prepare: dict = {},  # type: ignore[type-arg]
+    head: dict = {},  # type: ignore[type-arg]
+    fine_tune: dict = {},  # type: ignore[type-arg]
+    gate: dict = {},  # type: ignore[type-arg]
+    warm_start: str = "both",
+    seed: int = 0,
+) -> NamedTuple("Found", [("Output", bool), ("version", int), ("starts", list), ("inputs", str)]):  # type: ignore[valid-type]
+    """Fetch the champion, and say whether there is anything new to train on.
+
+    Args:
+        registry: A folder or gs:// URI.
+        name: Of the model in it.
+        data_fingerprint: What the data holds now.
+        base_model_fingerprint: What the base model holds now.
+        champion: The model that serves now; a folder without a model if there is none.
+        preprocessing: As all that follow a parameter of the pipeline: what makes a challenger what it is.
+        input_size: Height and width in pixels.
+        feature_layer: Where the base is cut.
+        prepare: How images become splits.
+        head: How the head is trained.
+        fine_tune: How the last layers are trained on.
+        gate: When a challenger is promoted.
+        warm_start: "base", "champion" or "both": from which network a challenger is trained.
+        seed: Of every random choice.
+
+    Returns:
+        Output: Whether data, base model or settings differ from the champion's and from those tried last.
+        version: The champion's; 0 if there is none.
+        starts: What to start from: "" for the base model, else the URI of the champion.
+        inputs: One value for the data, the base model and the settings.
+    """
+    from graftwork.components.find_champion.step import run
+
+    return run(
+        registry,
+        name,
+        data_fingerprint,
+        base_model_fingerprint,
+        champion,
+        [preprocessing, input_size, feature_layer, prepare, head, fine_tune, gate, seed],
+        warm_start,
+    )

@@ -1,0 +1,70 @@
+"""Look into the registry: who is the champion, what was it made of, what was tried last."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graftwork import progress, storage
+from graftwork.artifacts.folder import written_whole
+from graftwork.errors import UserError
+from graftwork.registry.registry import Registry
+from graftwork.registry.state import State
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a retraining begins with; see the component."""
+
+    changed: bool
+    version: int
+    starts: list[str]
+    inputs: str
+
+
+def find(registry: str, name: str, path: str | os.PathLike[str], made_of: Sequence[Any], warm_start: str) -> Found:
+    """Fetch the champion, and say whether there is anything new to train on.
+
+    Args:
+        registry: A folder or gs:// URI.
+        name: Of the model.
+        path: Where the champion goes; a folder with a note if there is none.
+        made_of: Everything that makes a challenger what it is, as JSON values.
+        warm_start: "base", "champion" or "both".
+
+    Raises:
+        UserError: No registry or model is named, the registry cannot be read, or the champion's folder is gone.
+    """
+    if not registry or not name:
+        next = "graftwork retrain CONFIG.yaml --registry URI --name NAME"
+        raise UserError(f"no {'registry' if not registry else 'model in the registry'} is named", next=next)
+    opened = Registry(registry, name)
+    known = opened.state()
+    inputs = hashlib.sha256(json.dumps(list(made_of), sort_keys=True).encode()).hexdigest()
+    starts = [""]
+    with written_whole(path) as folder:
+        if known.champion is None:
+            (folder / "none.txt").write_text("there is no champion\n")  # a bucket has no empty folders
+        else:
+            opened.tell_servers()  # should a run have died before it could
+            uri = opened.folder(known.champion)
+            with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+                shutil.copytree(storage.local_copy(uri, Path(scratch)), folder, dirs_exist_ok=True)
+            starts = {"base": [""], "champion": [uri], "both": ["", uri]}[warm_start]
+    changed = inputs not in _tried(known)
+    progress.note(f"the champion is version {known.champion}" if known.champion else "there is no champion yet")
+    if not changed:
+        progress.note("data, base model and settings are as they were: nothing to do")
+    return Found(changed, known.champion or 0, starts, inputs)
+
+
+def _tried(known: State) -> set[str]:
+    """Return what the champion was made of, and the challenger that was judged last."""
+    judged = [event.inputs for event in known.history if event.inputs]
+    champion = known.versions[known.champion].data.get("inputs", "") if known.champion else ""
+    return {champion, *judged[-1:]} - {""}

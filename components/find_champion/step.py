@@ -1,0 +1,25 @@
+"""The step as a pipeline runs it: parameters in, the champion as a KFP artifact out."""
+
+from typing import Any
+
+from graftwork import progress
+from graftwork.components.find_champion.find import find
+from graftwork.config import RetrainingConfig, validated
+
+
+@progress.step("find_champion")
+def run(
+    registry: str,
+    name: str,
+    data_fingerprint: str,
+    base_model_fingerprint: str,
+    champion: Any,
+    settings: list[Any],
+    warm_start: str,
+) -> tuple[bool, int, list[str], str]:
+    """Copy the champion to the KFP artifact `champion`; return whether anything is new, and where to start."""
+    config = validated(RetrainingConfig, {"warm_start": warm_start}, "the parameter warm_start")
+    made_of = [data_fingerprint, base_model_fingerprint, warm_start, *settings]
+    found = find(registry, name, champion.path, made_of, config.warm_start)
+    champion.metadata["version"] = found.version
+    return found.changed, found.version, found.starts, found.inputs

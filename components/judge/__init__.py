@@ -1,0 +1,1 @@
+"""Step: ask champion and challenger about the same test images, and decide."""

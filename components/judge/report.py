@@ -1,0 +1,15 @@
+"""The verdict for people, in one HTML file."""
+
+from graftwork import pages
+from graftwork.components.judge.judge import Judged
+
+
+def render(judged: Judged) -> str:
+    """Return the verdict as HTML that needs no other file."""
+    return pages.render(
+        "graftwork.components.judge",
+        "verdict.html.j2",
+        verdict=judged.verdict,
+        accuracy=judged.accuracy,
+        source=judged.source,
+    )

@@ -1,0 +1,42 @@
+"""The step as a pipeline runs it: KFP artifacts in, the verdict out."""
+
+from pathlib import Path
+from typing import Any
+
+from graftwork import progress
+from graftwork.artifacts.folder import write_json
+from graftwork.components.judge.judge import judge
+from graftwork.components.judge.report import render
+from graftwork.config import GateConfig, validated
+
+
+@progress.step("judge")
+def run(
+    images: Any,
+    evaluation: Any,
+    challenger: Any,
+    champion: Any,
+    verdict: Any,
+    report: Any,
+    metrics: Any,
+    data_problem: str,
+    policy: dict[str, Any],
+    seed: int,
+) -> bool:
+    """Judge the KFP artifact `challenger` beside `champion`; return whether to promote it."""
+    config = validated(GateConfig, policy, "the parameter gate")
+    judged = judge(images.path, evaluation.path, challenger.path, champion.path, data_problem, config, seed)
+    content = {**judged.verdict.as_json(), "accuracy": judged.accuracy, "policy": config.model_dump(mode="json")}
+    write_json(Path(verdict.path), content)
+    Path(report.path).write_text(render(judged), encoding="utf-8")
+    numbers = {f"{who}_accuracy": value for who, value in judged.accuracy.items()}
+    numbers |= {
+        f"rule_{rule.rule.replace(' ', '_')}": rule.number for rule in judged.verdict.rules if rule.number is not None
+    }
+    for name, value in numbers.items():
+        metrics.log_metric(name, value)
+    write_json(Path(metrics.path), numbers)
+    for rule in judged.verdict.rules:
+        progress.note(f"{'pass' if rule.passed else 'FAIL'}  {rule.rule}: {rule.says}")
+    progress.note(f"{'promote' if judged.verdict.promote else 'keep the champion'}: {judged.verdict.reason}")
+    return judged.verdict.promote

@@ -1,0 +1,1 @@
+"""Step: let the registry have the challenger, or note why the champion stays."""

@@ -1,0 +1,109 @@
+"""A challenger becomes a version, with a record of what it was trained on, and the version the champion."""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graftwork import imaging, progress
+from graftwork.artifacts import images as images_artifact
+from graftwork.artifacts import model as model_artifact
+from graftwork.artifacts import trained_on
+from graftwork.artifacts.images import Images
+from graftwork.artifacts.trained_on import TrainedOn
+from graftwork.errors import UserError
+from graftwork.registry.registry import Author, Registry, described
+from graftwork.served import Served
+
+_SAMPLE = 1000
+"""Training images whose features and statistics are kept, for comparison with later ones."""
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a challenger comes from: paths of artifacts.
+
+    Attributes:
+        images: What it was trained on.
+        model: Itself.
+    """
+
+    images: str | os.PathLike[str]
+    model: str | os.PathLike[str]
+
+
+def promote(
+    registry: Registry, source: Source, instead_of: int | None, verdict: Mapping[str, Any], author: Author
+) -> int:
+    """Register a challenger and let it serve.
+
+    A step that is tried again, because its node was taken away, finds what it did before.
+
+    Args:
+        registry: Of the model.
+        source: The challenger.
+        instead_of: The version it was compared with; None if there was no champion.
+        verdict: Of the gate, as JSON.
+        author: The run.
+
+    Returns:
+        The challenger's version.
+
+    Raises:
+        UserError: Another version was promoted meanwhile, or the registry cannot be written.
+    """
+    known = registry.state()
+    number = next((n for n, version in known.versions.items() if version.data.get("run") == author.run), None)
+    if number is None:
+        data, challenger = images_artifact.read(source.images), model_artifact.read(source.model)
+        with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+            folder = Path(scratch) / "model"
+            shutil.copytree(challenger.path, folder)
+            trained_on.write(folder / model_artifact.TRAINED_ON, record(data, challenger))
+            entry = described(folder)
+            made_of = {"source_fingerprint": data.source_fingerprint, "inputs": author.inputs, "run": author.run}
+            number = registry.register(
+                folder, {**entry, "data": {**entry["data"], **made_of}, "verdict": dict(verdict)}, author
+            )
+    if registry.state().champion != number:
+        registry.promote(number, instead_of, author)
+    return number
+
+
+def keep(registry: Registry, author: Author) -> None:
+    """Note why the champion stays, once for a run."""
+    if not any(event.run == author.run for event in registry.state().history):
+        registry.keep(author)
+
+
+def record(data: Images, model: model_artifact.ModelFolder) -> TrainedOn:
+    """Return what a model was trained on, with what its network says about some of these images.
+
+    Raises:
+        UserError: The model does not say what it was trained on.
+    """
+    known = model.trained_on
+    if known is None:
+        raise UserError("the challenger does not say which images it was trained on", {"model": model.path})
+    statistics: list[np.ndarray] = []
+
+    def some() -> Iterator[dict[str, Any]]:
+        for batch in islice(data.dataset("train").batch(_BATCH), -(-_SAMPLE // _BATCH)):
+            statistics.extend(trained_on.statistics(imaging.decode(file).numpy()) for file in batch["encoded"])
+            yield batch
+
+    served = Served(model.path, "embed", "features")
+    features = [said for _, said in served.answers(progress.track(some(), None, "batches"))]
+    return dataclasses.replace(
+        known,
+        features=np.concatenate(features)[:_SAMPLE].astype(np.float32),
+        statistics=np.stack(statistics)[:_SAMPLE],
+    )

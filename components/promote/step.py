@@ -1,0 +1,35 @@
+"""The step as a pipeline runs it: KFP artifacts and parameters in, the serving version out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from graftwork import progress
+from graftwork.components.promote.promote import Source, keep, promote
+from graftwork.registry.registry import Registry, author
+
+
+@progress.step("promote")
+def run(
+    registry: str,
+    name: str,
+    images: Any,
+    challenger: Any,
+    verdict: Any,
+    report: Any,
+    version: int,
+    inputs: str,
+    run: str,
+) -> int:
+    """Register and promote the KFP artifact `challenger` if `verdict` says so; return the version that serves."""
+    decided = json.loads(Path(verdict.path).read_text(encoding="utf-8"))
+    who = author("graftwork retraining", decided["reason"], run=run, inputs=inputs, report=report.uri)
+    opened = Registry(registry, name)
+    if not decided["promote"]:
+        keep(opened, who)
+        progress.note(f"version {version} stays the champion" if version else "there is no champion still")
+        return version
+    source = Source(images.path, challenger.path)
+    number = promote(opened, source, version or None, decided, who)
+    progress.note(f"version {number} is the champion{f', instead of {version}' if version else ''}")
+    return number

@@ -1,0 +1,1 @@
+"""Step: tell whoever wants to know how a retraining ended, however it ended."""

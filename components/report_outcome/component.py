@@ -1,0 +1,30 @@
+"""The interface of the step to KFP."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Output, PipelineTaskFinalStatus
+
+from graftwork.components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def report_outcome(  # type: ignore[no-untyped-def]
+    status: PipelineTaskFinalStatus,
+    registry: str,
+    name: str,
+    run: str,
+    outcome: Output[Artifact],
+    notify: str = "",
+):
+    """Report how a retraining ended: promoted, kept, unchanged or failed.
+
+    Args:
+        status: Of everything before, by KFP.
+        registry: A folder or gs:// URI.
+        name: Of the model in it.
+        run: The pipeline run's ID.
+        outcome: How it ended and why, as JSON.
+        notify: Where the same goes: the URL of a webhook, or a path or gs:// URI of a file; "" for nowhere.
+    """
+    from graftwork.components.report_outcome.step import run as run_step
+
+    run_step(status, registry, name, run, outcome, notify)

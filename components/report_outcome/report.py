@@ -1,0 +1,73 @@
+"""How a retraining ended, from what the registry says of its run; and the delivery of that."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from graftwork import storage
+from graftwork.errors import UserError, in_one_line
+from graftwork.registry.registry import Registry
+
+SCHEMA = "graftwork.outcome/1"
+_TIMEOUT_SECONDS = 30
+_ATTEMPTS = Retry(total=4, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
+
+
+def outcome_of(registry: str, name: str, run: str, error: str) -> dict[str, Any]:
+    """Return the outcome of a run as a JSON object.
+
+    Args:
+        registry: A folder or gs:// URI.
+        name: Of the model in it.
+        run: Its ID.
+        error: Why it failed; "" if it did not.
+
+    Returns:
+        outcome ("promoted", "kept", "unchanged" or "failed"), why, champion (the version that serves now, None for
+        none), report (where to read more), model, registry, run, and at, the time.
+    """
+    outcome = {"outcome": "failed" if error else "unchanged", "why": error or "nothing new to train on"}
+    champion, report = None, ""
+    try:
+        known = Registry(registry, name).state()
+        champion = known.champion
+        done = [event for event in known.history if event.run == run and event.action in ("promote", "keep")]
+        if done:
+            # What stands in the registry has happened, whatever failed after it.
+            outcome = {"outcome": {"promote": "promoted", "keep": "kept"}[done[-1].action], "why": done[-1].why}
+            report = done[-1].report
+    except UserError as unreadable:
+        outcome = {"outcome": "failed", "why": error or in_one_line(unreadable)}
+    return {
+        "schema": SCHEMA,
+        **outcome,
+        "champion": champion,
+        "report": report,
+        "model": name,
+        "registry": registry,
+        "run": run,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def deliver(content: dict[str, Any], notify: str) -> None:
+    """Send an outcome to a webhook, or write it to a file.
+
+    Raises:
+        UserError: Nobody takes it.
+    """
+    if not notify.startswith(("http://", "https://")):
+        storage.write(notify, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        return
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=_ATTEMPTS))
+        try:
+            session.post(notify, json=content, timeout=_TIMEOUT_SECONDS).raise_for_status()
+        except requests.RequestException as error:
+            facts = {"webhook": notify, "reason": in_one_line(error), "outcome": content["outcome"]}
+            raise UserError("the outcome could not be delivered", facts, "look at  retraining.notify") from None
