@@ -43,28 +43,32 @@ def is_table(uri: str) -> bool:
     return PurePosixPath(uri).suffix.lower() in TABLES
 
 
-def rows(uri: str) -> Iterator[Row]:
-    """Yield every labelled image of a source, a bounded number at a time.
+def rows(uri: str, labelled: bool = True) -> Iterator[Row]:
+    """Yield every image of a source, a bounded number at a time.
 
     Args:
         uri: A folder with one sub-folder per class (images may lie deeper), or a table with columns image (a path or
             URI, relative to the table; in parquet also bytes), label, and optionally split and group.
+        labelled: Whether the images must have labels; if not, a folder is taken as it is, with all its sub-folders.
 
     Raises:
         UserError: There is no such source, a column is missing, no row has a label, a split is unknown.
     """
     if is_table(uri):
-        yield from _table_rows(uri)
+        yield from _table_rows(uri, labelled)
     else:
-        yield from _folder_rows(uri)
+        yield from _folder_rows(uri, labelled)
 
 
-def _folder_rows(uri: str) -> Iterator[Row]:
+def _folder_rows(uri: str, labelled: bool) -> Iterator[Row]:
     prefix = len(uri.rstrip("/")) + 1
     found = False
     for file in storage.walk(uri):
         label, separator, _ = file.uri[prefix:].partition("/")
-        if separator:  # a file beside the class folders has no class
+        if not labelled:
+            found = True
+            yield Row(file.uri, None)
+        elif separator:  # a file beside the class folders has no class
             found = True
             yield Row(file.uri, label)
     if not found:
@@ -73,17 +77,19 @@ def _folder_rows(uri: str) -> Iterator[Row]:
             "the data does not exist" if missing else "the data has no images",
             {
                 "data": uri,
-                "expected": "a folder with one sub-folder of images per class, or a .csv, .jsonl or .parquet table",
+                "expected": f"a folder {'with one sub-folder of images per class' if labelled else 'of images'}"
+                ", or a .csv, .jsonl or .parquet table",
             },
         )
 
 
-def _table_rows(uri: str) -> Iterator[Row]:
+def _table_rows(uri: str, needs_labels: bool) -> Iterator[Row]:
     if storage.stat(uri) is None:
         raise UserError("the data does not exist", {"data": uri, "expected": "a folder, or a table"})
     folder, labelled, number = storage.parent(uri), False, 0
     for chunk in _chunks(uri):
-        missing = [column for column in ("image", "label") if column not in chunk.columns]
+        needed = ("image", "label") if needs_labels else ("image",)
+        missing = [column for column in needed if column not in chunk.columns]
         if missing:
             raise UserError(
                 f"the table has no column {' and no column '.join(missing)}",
@@ -98,7 +104,7 @@ def _table_rows(uri: str) -> Iterator[Row]:
             row = _row(uri, folder, number, {str(column): value for column, value in record.items()})
             labelled = labelled or row.label is not None
             yield row
-    if not labelled:
+    if not number or (needs_labels and not labelled):
         problem = "the table's column label is empty" if number else "the table has no rows"
         raise UserError(problem, {"data": uri, "rows": number})
 
@@ -134,7 +140,7 @@ def _row(uri: str, folder: str, number: int, record: dict[str, Any]) -> Row:
     name = None if content is not None else _text(image)
     return Row(
         source=storage.join(folder, name) if name else where,
-        label=_text(record["label"]),
+        label=_text(record.get("label")),
         split=_SPLITS[split.lower()] if split else None,
         group=_text(record.get("group")),
         content=content,

@@ -1,0 +1,1 @@
+"""Step: label many images with a model."""

@@ -1,0 +1,26 @@
+"""The step as a pipeline runs it: a model, a source and a share of it in, a parquet file out."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from graftwork import progress, storage
+from graftwork.components.batch_predict.predict import predict
+from graftwork.registry.registry import champion_of
+from graftwork.shards import Shard
+
+
+@progress.step("batch_predict")
+def run(model: str, data: str, output: str, predictions: Any, shard: str) -> None:
+    """Label a share of `data`; write the KFP artifact `predictions` and, if it is given, a file in `output`."""
+    share = Shard.parse(shard)
+    folder = Path(predictions.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"predictions-{share.number:05}-of-{share.total:05}.parquet"
+    with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+        chosen = storage.local_copy(champion_of(model), Path(scratch))
+        done = predict(chosen, data, folder / name, share)
+    predictions.metadata["images"], predictions.metadata["unreadable"] = done.images, done.unreadable
+    if output:
+        storage.upload(folder / name, storage.join(output, name))
+    progress.note(f"{done.images:,} images labelled, {done.unreadable:,} could not be read")
