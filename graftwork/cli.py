@@ -1,13 +1,15 @@
 """The command `graftwork`. Whatever is slow to import is imported by the command that needs it."""
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graftwork import __version__, cli_kubeflow
+from graftwork import __version__, cli_kubeflow, cli_models
 from graftwork.cli_kubeflow import Image, Sets
 from graftwork.errors import EXIT_CODE, UserError
 
@@ -21,6 +23,9 @@ Mounts = Annotated[
     typer.Option(metavar="PATH", help="Let containers read more than data and base model; may be repeated."),
 ]
 
+Data = Annotated[str | None, typer.Option(help="A folder per class, or a .csv, .jsonl or .parquet table.")]
+BaseModel = Annotated[str | None, typer.Option(help="A .keras, .h5 or SavedModel, or a keras.applications name.")]
+Output = Annotated[str | None, typer.Option(help="Folder for what comes out.")]
 Architecture = Annotated[str, typer.Option(help="Of a file with weights only, its keras.applications model.")]
 CustomObjects = Annotated[
     str, typer.Option(metavar="MODULE", help="A module or a .py file that registers classes the base needs.")
@@ -49,15 +54,13 @@ def main() -> None:
 @app.command()
 def run(
     config_file: Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")] = None,
-    data: Annotated[str | None, typer.Option(help="A folder per class, or a .csv, .jsonl or .parquet table.")] = None,
-    base_model: Annotated[
-        str | None, typer.Option(help="A .keras, .h5 or SavedModel, or a keras.applications name.")
-    ] = None,
+    data: Data = None,
+    base_model: BaseModel = None,
     preprocessing: Annotated[str | None, typer.Option(help="What the base's pixels need, if it is not found.")] = None,
     architecture: Architecture = "",
     custom_objects: CustomObjects = "",
     trust_code: TrustCode = False,
-    output: Annotated[str | None, typer.Option(help="Folder for model, report and metrics.")] = None,
+    output: Output = None,
     pipeline: Annotated[str, typer.Option(help="transfer_learning, or sweep to compare ways of fine-tuning.")] = (
         "transfer_learning"
     ),
@@ -75,6 +78,33 @@ def run(
     overrides = {key: value for key, value in options.items() if value is not None}
     overrides |= dict(config.parse_override(text) for text in set_ or [])
     _run(config.load(config_file, overrides), pipeline, _image(runner, image, mount), mount)
+
+
+@app.command()
+def retrain(
+    config_file: Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")] = None,
+    registry: Annotated[str | None, typer.Option(metavar="URI", help="A folder or gs:// URI.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model in the registry.")] = None,
+    data: Data = None,
+    base_model: BaseModel = None,
+    output: Output = None,
+    set_: Sets = None,
+    runner: Runner = _RUNNERS[0],
+    image: Image = None,
+    mount: Mounts = None,
+) -> None:
+    """Train a challenger if anything has changed, and let it serve if it is better than the champion."""
+    from graftwork import config
+
+    options = {"data": data, "base_model": base_model, "output": output, "registry": registry, "name": name}
+    overrides: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    overrides |= dict(config.parse_override(text) for text in set_ or [])
+    settings = config.load(config_file, overrides)
+    for key in ("registry", "name"):
+        if not getattr(settings, key):
+            problem = {"registry": "no registry is named", "name": "the model in the registry is not named"}[key]
+            raise UserError(problem, next=f"--{key} {'URI' if key == 'registry' else 'NAME'}")
+    _retrain(settings, _image(runner, image, mount), mount)
 
 
 @app.command()
@@ -146,13 +176,24 @@ def demo(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="A run's output folder, or its model folder.")],
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...]", help="Image files.")] = None,
+    data: Annotated[str | None, typer.Option(help="Many images: a folder, or a table with a column image.")] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE.parquet", help="For the answers about many.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object per image, with all probabilities.")] = False,
 ) -> None:
-    """Print the label and its score for each image."""
+    """Print the label and its score for each image; of many images, write them to a file."""
     from graftwork.predict import predict as label
     from graftwork.quiet import without_native_log
 
+    if bool(images) == bool(data) or bool(data) != bool(output):
+        raise UserError(
+            "what shall be labelled?",
+            next=["graftwork predict MODEL IMAGE...", "graftwork predict MODEL --data DATA --output FILE.parquet"],
+        )
+    if data and output:
+        _predict_many(model, data, output)
+        return
+    images = images or []
     width = max(len(image) for image in images)
     failed = {}
     with without_native_log():
@@ -168,6 +209,23 @@ def predict(
     if failed:
         plural = "image" if len(failed) == 1 else "images"
         raise UserError(f"{len(failed)} {plural} cannot be read", failed)
+
+
+def _predict_many(model: str, data: str, output: str) -> None:
+    import tempfile
+
+    from graftwork import storage
+    from graftwork.quiet import without_native_log
+
+    with without_native_log(), tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+        from graftwork.components.batch_predict.predict import predict as label_all
+        from graftwork.registry.registry import champion_of
+
+        found = Path(model) / "model" if (Path(model) / "model").is_dir() else model
+        chosen = storage.local_copy(champion_of(str(found)), Path(scratch))
+        done = label_all(chosen, data, Path(scratch) / "predictions.parquet")
+        storage.upload(Path(scratch) / "predictions.parquet", output)
+    print(f"{output}  {done.images:,} images labelled, {done.unreadable:,} could not be read")
 
 
 @app.callback(invoke_without_command=True)
@@ -202,30 +260,67 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from graftwork import config, local, pipelines
+    from graftwork import local
     from graftwork.display import Display, show_results
 
-    chosen = pipelines.load(pipeline)
-    from graftwork.pipelines.grafting import STEPS
-
-    parameters = config.as_parameters(settings, set(pipelines.parameters(chosen)) - set(config.ON_CLUSTERS))
+    chosen, parameters, steps = _on_this_machine(pipeline, settings)
     # Made now, while standard output is the terminal: the run redirects it.
     console = Console(file=sys.stdout, highlight=False)
-    display = Display(console, list(STEPS))
+    display = Display(console, steps)
+    with _in_plain_words(), display.running():
+        results = local.run(chosen, parameters, Path(settings.output), display, image, mounts or ())
+    display.finish()
+    show_results(console, json.loads(results.metrics.read_text(encoding="utf-8")), results)
+
+
+def _retrain(settings: "Config", image: str | None = None, mounts: list[str] | None = None) -> None:
+    from rich.console import Console
+
+    from graftwork import local
+    from graftwork.display import Display, show_outcome
+    from graftwork.registry.registry import Registry
+
+    chosen, parameters, steps = _on_this_machine("retraining", settings)
+    done_before = 0
+    registry, console = Registry(settings.registry, settings.name), Console(file=sys.stdout, highlight=False)
+    with contextlib.suppress(UserError):  # the run says so, and reports it
+        done_before = len(registry.state().history)
+    display = Display(console, steps[:-1])  # where nothing has changed, the last step follows the first ones
+    with (
+        _in_plain_words(),
+        display.running(),
+        local.executed(chosen, parameters, Path(settings.output), display, image, mounts or ()),
+    ):
+        pass
+    show_outcome(console, registry, done_before, Path(settings.output) / "verdict.html")
+
+
+def _on_this_machine(pipeline: str, settings: "Config") -> tuple[Any, dict[str, Any], list[str]]:
+    """Return a pipeline, its parameters and its steps."""
+    from graftwork import config, pipelines
+
+    chosen = pipelines.load(pipeline)
+    names = set(pipelines.parameters(chosen)) - set(config.ON_CLUSTERS)
+    return chosen, config.as_parameters(settings, names), list(pipelines.steps(pipeline))
+
+
+@contextlib.contextmanager
+def _in_plain_words() -> Iterator[None]:
+    """Say how a run ended that did not end well."""
+    from graftwork import local
+
     try:
-        with display.running():
-            results = local.run(chosen, parameters, Path(settings.output), display, image, mounts or ())
+        yield
     except local.StepError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("interrupted; what has finished is kept, the same command goes on from there", file=sys.stderr)
         raise typer.Exit(130) from None
-    display.finish()
-    show_results(console, json.loads(results.metrics.read_text(encoding="utf-8")), results)
 
 
 cli_kubeflow.register(app)
+cli_models.register(app)
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graftwork.kubeflow.connection import Kubeflow
     from graftwork.kubeflow.runs import Version
 
-Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning, sweep, or a compiled file.")]
+Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning, sweep, retraining, or a file.")]
 ConfigFile = Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; may be repeated.")
@@ -85,7 +85,7 @@ def register(app: typer.Typer) -> None:
 
 @_takes("site", _SITE)
 def compile_(
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning or sweep.")],
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning, sweep or retraining.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
     format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.")] = "ir",
     namespace: Annotated[str | None, typer.Option(help="Of the resources in a Kubernetes manifest.")] = None,

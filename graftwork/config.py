@@ -140,6 +140,53 @@ class SweepConfig(Settings):
         return [yaml.safe_dump(point, default_flow_style=True, sort_keys=False).strip() for point in points]
 
 
+class GateConfig(Settings):
+    """When a challenger takes the champion's place. Every rule is in graftwork/gate/rules.py."""
+
+    level: float = Field(0.03, gt=0, lt=0.5)
+    """How often chance alone may let a challenger seem better that is not. With 0.03, a challenger that is 2 points
+    better is promoted in 8 to 9 of 10 nights, judged on 1,000 images at an accuracy of 95 % (tests/test_gate.py)."""
+    margin: float = Field(0.005, ge=0, lt=1)
+    """Of accuracy: a challenger that is less than this worse counts as not worse, where better_on is given."""
+    better_on: tuple[Literal["calibration", "latency", "size"], ...] = ()
+    """On which of these a challenger may be better instead of being more accurate."""
+    max_class_drop: float = Field(0.05, ge=0, le=1)
+    """By how much the accuracy on one class or slice may fall, where the fall is no chance."""
+    slices: dict[str, str] = {}
+    """Groups of images to look at as at classes: their names, and patterns over where images come from, as in
+    {night: "*/night/*"}."""
+    allow_new_classes: bool = False
+    """Whether the list of classes may change."""
+    min_accuracy: float = Field(0.0, ge=0, le=1)
+    """Below which no challenger is promoted; the one rule on accuracy for a model's first version."""
+    max_latency_ms: float | None = Field(None, gt=0)
+    """Of the answer about one image, as the median of 100, where the step runs."""
+    max_size: str | None = Field(None, pattern=QUANTITY)
+    """Of the exported model's files."""
+
+
+class DriftConfig(Settings):
+    """When tonight's images are no longer those that the champion was trained on, and what then."""
+
+    action: Literal["warn", "hold", "stop"] = "warn"
+    """warn: say so. hold: train and evaluate, and promote nothing. stop: end the run."""
+    level: float = Field(0.01, gt=0, lt=0.5)
+    """How often chance alone may look like drift, in each kind of comparison."""
+    max_shrink: float = Field(0.2, ge=0, le=1)
+    """Share of the training images that may be gone since the champion was trained."""
+    sample: int = Field(500, ge=50, le=5000)
+    """How many images are compared at most, old and new."""
+
+
+class RetrainingConfig(Settings):
+    """How a model is trained anew."""
+
+    warm_start: Literal["both", "base", "champion"] = "both"
+    """From which network: the base_model, the champion, or each of them, the better on validation kept."""
+    notify: str = ""
+    """Where the outcome of every run goes, as JSON: the URL of a webhook, or a path or gs:// URI of a file."""
+
+
 class ClusterConfig(Settings):
     """Where the steps run on a cluster. On one machine only the shards count, and one of each is best."""
 
@@ -193,6 +240,13 @@ class Config(Settings):
     fine_tune: FineTuneConfig = FineTuneConfig()
     sweep: SweepConfig = SweepConfig()
     cluster: ClusterConfig = ClusterConfig()
+    registry: str = ""
+    """Of the models that are retrained: a folder or gs:// URI; not needed by other pipelines."""
+    name: str = ""
+    """Of the model in the registry."""
+    retraining: RetrainingConfig = RetrainingConfig()
+    gate: GateConfig = GateConfig()
+    drift: DriftConfig = DriftConfig()
     seed: int = Field(0, ge=0, lt=2**32)
 
 
@@ -305,6 +359,11 @@ def as_parameters(config: Config, names: Collection[str]) -> dict[str, Any]:
         "fine_tune": given["fine_tune"],
         "grid": config.sweep.points(),
         "precision": config.precision,
+        "registry": config.registry,
+        "name": config.name,
+        **given["retraining"],
+        "gate": given["gate"],
+        "drift": given["drift"],
         "seed": config.seed,
         **given["cluster"],
         "accelerators": str(config.cluster.accelerators),

@@ -82,6 +82,7 @@ def runner(
 def seen_from_containers(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with the paths of what is there made absolute: a container's folder is another one."""
     absolute = {name: str(Path(uri).absolute()) for name, uri in _sources(parameters).items() if _is_here(uri)}
+    absolute |= {name: str(Path(uri).absolute()) for name, uri in _targets(parameters).items()}
     return {**parameters, **absolute}
 
 
@@ -193,11 +194,15 @@ def _binds(parameters: Mapping[str, Any], mounts: Iterable[str]) -> tuple[list[A
         if not Path(mount).exists():
             raise UserError("what should be mounted does not exist", {"--mount": mount})
         readable.add(Path(mount).absolute())
-    given = _sources(parameters)
+    given, targets = _sources(parameters), _targets(parameters)
+    for name, uri in targets.items():
+        folder = Path(uri) if name == "registry" else Path(uri).parent
+        folder.mkdir(parents=True, exist_ok=True)  # else the engine makes it, as its own user
+        written.add(folder)
     # A table's images lie around it.
     around = {uri: storage.parent(uri) if sources.is_table(uri) else uri for uri in given.values()}
     readable |= {Path(folder) for uri, folder in around.items() if _is_here(uri)}
-    if any(map(storage.is_remote, given.values())):
+    if any(map(storage.is_remote, [*given.values(), parameters.get("registry", "")])):
         credentials = Path(os.environ.get(_CREDENTIALS) or Path.home() / _SIGNED_IN).absolute()
         if credentials.exists():
             readable.add(credentials)
@@ -214,6 +219,12 @@ def _binds(parameters: Mapping[str, Any], mounts: Iterable[str]) -> tuple[list[A
 def _sources(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return those parameters that say where something to read is."""
     return {name: parameters[name] for name in ("data", "base_model", "custom_objects") if parameters.get(name)}
+
+
+def _targets(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return those parameters that say where on this machine something is to be written."""
+    given = {name: str(parameters.get(name) or "") for name in ("registry", "notify")}
+    return {name: uri for name, uri in given.items() if uri and "://" not in uri}
 
 
 def _is_here(uri: str) -> bool:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,7 +14,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from graftwork import storage
 from graftwork.local import Results
+from graftwork.registry.registry import Registry
 
 
 class Display:
@@ -60,7 +63,7 @@ class Display:
 
     def _pass_cached(self, before: str | None) -> None:
         """Name the steps that KFP passed over before the given one: their results are still valid."""
-        end = self._steps.index(before) if before in self._steps else len(self._steps)
+        end = len(self._steps) if before is None else self._steps.index(before) if before in self._steps else 0
         for step in self._steps[self._seen : end]:
             self._line("=", "blue", step, "cached")
         self._seen = max(self._seen, end + 1)
@@ -97,6 +100,33 @@ class _Running:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+
+def show_outcome(console: Console, registry: Registry, done_before: int, verdict: Path) -> None:
+    """Print what a retraining has done to the registry.
+
+    Args:
+        console: Where to.
+        registry: Of the model.
+        done_before: How many events its history had before the run.
+        verdict: Where to put the verdict for people, if there is one.
+    """
+    after = registry.state()
+    new = after.history[done_before:]
+    champion = f"version {after.champion}" if after.champion else "no version"
+    console.print()
+    if not new:
+        console.print(Text(f"nothing has changed; {champion} serves"))
+        return
+    last = new[-1]
+    console.print(
+        Text(f"{registry.name}: {'promoted' if last.action == 'promote' else 'kept'}; {champion} serves", "bold")
+    )
+    console.print(Text(last.why, style="dim"), soft_wrap=True)
+    if Path(last.report).is_file():
+        storage.upload(Path(last.report), str(verdict))
+        console.print()
+        console.print(Text.assemble(("verdict ", "dim"), str(verdict)), soft_wrap=True)
 
 
 def show_results(console: Console, summary: dict[str, Any], results: Results) -> None:

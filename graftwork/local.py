@@ -77,16 +77,30 @@ def run(
         UserError: A step says that something the user gave is wrong, the folder cannot be used, or no container runs.
         StepError: A step crashed or was killed.
     """
+    results = Results(output / "model", output / "report.html", output / "metrics.json")
+    with executed(pipeline, parameters, output, listener, image, mounts) as outputs:
+        _publish(Path(outputs["model"].path), results.model)
+        _publish(Path(outputs["report"].path), results.report)
+        _publish(Path(outputs["metrics"].path), results.metrics)
+    return results
+
+
+@contextlib.contextmanager
+def executed(
+    pipeline: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    output: Path,
+    listener: Listener,
+    image: str | None = None,
+    mounts: Sequence[str] = (),
+) -> Iterator[dict[str, Any]]:
+    """Run any pipeline, see `run`; yield its outputs while nobody else may write into the folder."""
     with _locked(output), (output / LOG).open("w", encoding="utf-8") as log:
         if image is not None:
             parameters = containers.seen_from_containers(parameters)
         with _runner(image, output / _STEPS, parameters, mounts) as runner:
             outputs = _run(_fitted(pipeline, image), parameters, output, runner, _Lines(log, listener))
-        results = Results(output / "model", output / "report.html", output / "metrics.json")
-        _publish(Path(outputs["model"].path), results.model)
-        _publish(Path(outputs["report"].path), results.report)
-        _publish(Path(outputs["metrics"].path), results.metrics)
-    return results
+        yield outputs
 
 
 @contextlib.contextmanager

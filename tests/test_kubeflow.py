@@ -312,6 +312,23 @@ class TestMistakes:
         assert "Traceback" not in done.stderr
         assert fake.requests == []
 
+    def test_retraining_needs_a_registry_that_the_cluster_sees(self, fake: FakeKubeflow, config: str) -> None:
+        night = ("schedule", "retraining", config, "--cron", "0 3 * * *", "--host", fake.url)
+        for sets, expected in (
+            ((), "no registry is named"),
+            (("--set", "registry=gs://models"), "the model in the registry is not named"),
+            (("--set", "registry=models", "--set", "name=shelf"), "registry is a path on this machine"),
+        ):
+            done = graftwork(*night, *sets)
+            assert done.returncode == 2
+            assert expected in done.stderr
+        assert fake.requests == []
+        done = graftwork(*night, "--set", "registry=gs://models", "--set", "name=shelf")
+        assert done.returncode == 0, done.stderr
+        parameters = only(fake.recurring_runs)["runtime_config"]["parameters"]
+        assert (parameters["registry"], parameters["name"]) == ("gs://models", "shelf")
+        assert parameters["warm_start"] == "both"
+
     def test_a_host_that_cannot_be_reached(self, config: str) -> None:
         for host, expected in ((GONE, "Connection refused"), ("no-such-host.invalid", "cannot be reached")):
             done = graftwork("submit", "sweep", config, "--host", host)

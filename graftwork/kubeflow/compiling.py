@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -23,7 +24,14 @@ from graftwork.errors import UserError
 DATA_MOUNT = "/data"
 CREDENTIALS_MOUNT = "/var/run/secrets/graftwork"
 CREDENTIALS_KEY = "credentials.json"
-_READS_SOURCE = {"exec-fingerprint-source", "exec-load-base-model", "exec-ingest-images"}
+_REACHES_STORAGE = {
+    "exec-fingerprint-source",
+    "exec-load-base-model",
+    "exec-ingest-images",
+    "exec-find-champion",
+    "exec-promote",
+    "exec-report-outcome",
+}
 _IR, _MANIFEST = "ir", "kubernetes-manifest"
 FORMATS = (_IR, _MANIFEST)
 
@@ -35,9 +43,9 @@ class Site:
     Attributes:
         image: In which every step runs.
         image_pull_secret: Name of the Kubernetes secret for the image's registry; "" for none.
-        credentials_secret: Name of a Kubernetes secret whose key credentials.json lets Google's client read the data
-            and the base model; "" where the service account may read them.
-        data_volume: Name of a persistent volume claim to mount at /data in the steps that read; "" for none.
+        credentials_secret: Name of a Kubernetes secret whose key credentials.json lets Google's client reach the
+            data, the base model and the registry; "" where the service account may.
+        data_volume: Name of a persistent volume claim to mount at /data in these steps; "" for none.
     """
 
     image: str = IMAGE
@@ -160,18 +168,19 @@ def _fit(pipeline: Any, site: Site) -> None:
     executors = pipeline.pipeline_spec.deployment_spec["executors"]
     placed = pipeline.platform_spec.platforms["kubernetes"].deployment_spec.executors
     for label in executors:
+        reaches_storage = re.sub(r"-\d+$", "", label) in _REACHES_STORAGE  # KFP numbers a step's second use
         container = executors[label]["container"]
         container["image"] = site.image
         config = json_format.ParseDict(json_format.MessageToDict(placed[label]), kubernetes.KubernetesExecutorConfig())
         if site.image_pull_secret:
             secret = config.image_pull_secret.add(secret_name=site.image_pull_secret)
             secret.secret_name_parameter.runtime_value.constant.string_value = site.image_pull_secret
-        if label in _READS_SOURCE and site.credentials_secret:
+        if reaches_storage and site.credentials_secret:
             volume = config.secret_as_volume.add(secret_name=site.credentials_secret, mount_path=CREDENTIALS_MOUNT)
             volume.secret_name_parameter.runtime_value.constant.string_value = site.credentials_secret
             path = f"{CREDENTIALS_MOUNT}/{CREDENTIALS_KEY}"
             container["env"] = [{"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": path}]
-        if label in _READS_SOURCE and site.data_volume:
+        if reaches_storage and site.data_volume:
             claim = config.pvc_mount.add(mount_path=DATA_MOUNT, constant=site.data_volume)
             claim.pvc_name_parameter.runtime_value.constant.string_value = site.data_volume
         if config != kubernetes.KubernetesExecutorConfig():

@@ -50,12 +50,18 @@ def check_for_cluster(config: Config, compiled: Compiled) -> None:
         compiled: The pipeline to run.
 
     Raises:
-        UserError: The data or the base model lies on this machine.
+        UserError: The data, the base model or the registry lies on this machine, or the pipeline needs a registry and
+            none is named.
     """
+    for key, problem in (("registry", "no registry is named"), ("name", "the model in the registry is not named")):
+        if key in compiled.parameters and not getattr(config, key):
+            raise UserError(problem, {"pipeline": compiled.name}, next=f"--set {key}=...")
     mounted = f"mountPath: {DATA_MOUNT}" in compiled.text
-    for key in ("data", "base_model", "custom_objects"):
+    for key in ("data", "base_model", "custom_objects", *(["registry"] if "registry" in compiled.parameters else [])):
         uri = getattr(config, key)
-        is_name = uri.startswith(HUB) or (key != "data" and "/" not in uri and not Path(uri).suffix)
+        is_name = uri.startswith(HUB) or (
+            key in ("base_model", "custom_objects") and "/" not in uri and not Path(uri).suffix
+        )
         if "://" in uri or is_name or (mounted and uri.startswith(f"{DATA_MOUNT}/")):
             continue
         raise UserError(

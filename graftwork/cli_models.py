@@ -1,0 +1,221 @@
+"""The commands for a registry: list its versions, look at one, promote, roll back, prune."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graftwork.errors import UserError
+
+if TYPE_CHECKING:
+    from graftwork.registry.registry import Registry
+    from graftwork.registry.state import State, Version
+
+Uri = Annotated[str, typer.Option("--registry", metavar="URI", help="A folder or gs:// URI with a folder per model.")]
+Name = Annotated[str | None, typer.Option(help="Of the model, where the registry holds several.")]
+Why = Annotated[str, typer.Option(help="For the history, in one line.")]
+By = Annotated[str, typer.Option(help="For the history. Else: the user of this machine.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+models = typer.Typer(help="The versions of a model in a registry, and which of them serves.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.add_typer(models, name="models")
+    app.command(name="serve-manifest")(serve_manifest)
+
+
+@models.command("list")
+def list_(registry: Uri, name: Name = None, json_: Json = False) -> None:
+    """List the versions of a model; of all models, if none is named."""
+    from graftwork.registry.registry import Registry, names, only_name
+
+    chosen = [only_name(registry, name)] if name else names(registry)
+    states = {each: Registry(registry, each).state() for each in chosen}
+    if json_:
+        print(json.dumps({each: state.model_dump(mode="json", exclude={"history"}) for each, state in states.items()}))
+        return
+    if not states:
+        raise UserError("there are no models in the registry", {"registry": registry})
+    for each, state in states.items():
+        _print_versions(each, state)
+
+
+@models.command()
+def show(
+    registry: Uri,
+    version: Annotated[int | None, typer.Argument(metavar="[VERSION]", help="Else: the champion.")] = None,
+    name: Name = None,
+    json_: Json = False,
+) -> None:
+    """Say everything that is known about a version, and what was done with it."""
+    opened = _open(registry, name)
+    state = opened.state()
+    number = state.champion if version is None else version
+    if number is None:
+        raise UserError("no version is the champion", {"model": opened.name}, next="name one: graftwork models show 1")
+    if number not in state.versions:
+        from graftwork.registry.state import no_version
+
+        raise no_version(state, number)
+    entry, events = state.versions[number], [event for event in state.history if number in event.versions]
+    if json_:
+        content = {"version": number, "alias": state.alias_of(number), **entry.model_dump(mode="json")}
+        print(json.dumps({**content, "history": [event.model_dump(mode="json") for event in events]}))
+        return
+    _print_facts(f"{opened.uri.rstrip('/')}/{number}", state.alias_of(number), entry)
+    for event in events:
+        print(f"{event.at:<26}{event.action:<10}{event.by}{f': {event.why}' if event.why else ''}")
+
+
+@models.command()
+def promote(
+    registry: Uri,
+    what: Annotated[str, typer.Argument(metavar="VERSION|FOLDER", help="A version, or a run's output to register.")],
+    name: Name = None,
+    why: Why = "",
+    by: By = "",
+) -> None:
+    """Let a version serve, without asking the gate. A folder becomes a version first."""
+    from graftwork.registry.registry import Registry, author, described
+
+    who = author(by, why)
+    folder = Path(what) / "model" if (Path(what) / "model").is_dir() else Path(what)
+    if what.isdecimal() and not folder.is_dir():
+        opened, number = _open(registry, name), int(what)
+        champion = opened.state().champion
+    else:
+        opened = Registry(registry, name) if name else _open(registry, None)  # a first version makes its model
+        champion = opened.state().champion
+        number = opened.register(folder, described(folder), who)
+    after = opened.promote(number, champion, who)
+    print(f"{opened.name}: version {after.champion} is the champion{_instead_of(champion)}")
+
+
+@models.command()
+def rollback(registry: Uri, name: Name = None, why: Why = "", by: By = "") -> None:
+    """Let the previous champion serve again."""
+    from graftwork.registry.registry import author
+
+    opened = _open(registry, name)
+    withdrawn = opened.state().champion
+    after = opened.rollback(author(by, why))
+    print(f"{opened.name}: version {after.champion} is the champion again{_instead_of(withdrawn)}")
+
+
+@models.command()
+def prune(
+    registry: Uri,
+    keep: Annotated[int, typer.Option(min=1, help="How many of the last versions stay, besides the two champions.")],
+    name: Name = None,
+    by: By = "",
+) -> None:
+    """Remove old versions; the champion and the previous one always stay."""
+    from graftwork.registry.registry import author
+
+    opened = _open(registry, name)
+    gone = opened.prune(keep, author(by, f"keep {keep}"))
+    left = ", ".join(map(str, sorted(opened.state().versions)))
+    print(f"{opened.name}: removed {', '.join(map(str, gone)) or 'nothing'}; there are {left}")
+
+
+@models.command()
+def mirror(
+    registry: Uri,
+    model_registry: Annotated[str, typer.Option(metavar="URL", help="Of Kubeflow Model Registry, with its port.")],
+    name: Name = None,
+    by: By = "",
+) -> None:
+    """Make Kubeflow Model Registry say of a model what its registry says."""
+    from graftwork.registry import mirror as following
+    from graftwork.registry.registry import author
+
+    opened = _open(registry, name)
+    following.follow(model_registry, opened, author(by).by)
+    print(f"{opened.name}: {model_registry} says what {registry} says")
+
+
+def serve_manifest(
+    registry: Uri,
+    name: Name = None,
+    format: Annotated[str, typer.Option(help="kserve, or tensorflow-serving.")] = "kserve",
+    serve_from: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Where the server sees the registry, if not where it is seen here."),
+    ] = None,
+) -> None:
+    """Print what a server has to be told to serve the champion."""
+    from graftwork.registry import serving
+    from graftwork.registry.registry import champion_of
+
+    opened = _open(registry, name)
+    champion = int(champion_of(opened.uri).rpartition("/")[2])
+    formats = {"kserve": serving.inference_service, "tensorflow-serving": serving.model_config}
+    if format not in formats:
+        raise UserError(f"there is no format {format!r}", {"formats": ", ".join(formats)})
+    uri = f"{serve_from.rstrip('/')}/{opened.name}" if serve_from else opened.address
+    print(formats[format](opened.name, uri, champion), end="")
+
+
+def _open(uri: str, name: str | None) -> "Registry":
+    from graftwork.registry.registry import Registry, only_name
+
+    return Registry(uri, only_name(uri, name))
+
+
+def _instead_of(champion: int | None) -> str:
+    return "" if champion is None else f", instead of {champion}"
+
+
+def _print_versions(name: str, state: "State") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
+    headings = (name, "registered", "test accuracy", "95 % interval", "", "promoted by")
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading == "test accuracy" else "left")
+    for number in sorted(state.versions, reverse=True):
+        entry, promoted = state.versions[number], state.last("promote", number)
+        alias = state.alias_of(number)
+        why = f": {promoted.why}" if promoted and promoted.why else ""
+        table.add_row(
+            str(number),
+            entry.registered,
+            _accuracy(entry),
+            _interval(entry),
+            alias,
+            f"{promoted.by}{why}" if promoted else "",
+            style="bold" if alias == "champion" else None,
+        )
+    for number, since in sorted(state.arriving.items()):
+        table.add_row(str(number), since, "", "", "arriving", "", style="dim")
+    Console(file=sys.stdout, highlight=False, soft_wrap=True).print(table)
+
+
+def _print_facts(uri: str, alias: str, entry: "Version") -> None:
+    facts: dict[str, Any] = {
+        "folder": uri,
+        "alias": alias or "none",
+        "registered": entry.registered,
+        "classes": ", ".join(entry.classes),
+        "test": f"accuracy {_accuracy(entry)} (95 % {_interval(entry)}), {entry.metrics.get('n', '?')} images",
+        "data": entry.data.get("source", ""),
+        "made from": entry.base.get("uri", ""),
+    }
+    for label, fact in facts.items():
+        print(f"{label:<12}{fact}")
+    for rule in (entry.verdict or {}).get("rules", ()):
+        print(f"{'gate':<12}{'pass' if rule['passed'] else 'FAIL'}  {rule['rule']}: {rule['says']}")
+
+
+def _accuracy(entry: "Version") -> str:
+    return f"{entry.metrics['accuracy']:.4f}" if "accuracy" in entry.metrics else ""
+
+
+def _interval(entry: "Version") -> str:
+    low, high = entry.metrics.get("accuracy_interval", (None, None))
+    return "" if low is None else f"{low:.4f} to {high:.4f}"

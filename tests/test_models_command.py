@@ -1,0 +1,79 @@
+"""graftwork models, as a user calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_registry import exported
+
+from commands import graftwork
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> str:
+    """A registry with two versions of one model, the second of which serves."""
+    place = str(tmp_path / "models")
+    for content in ("one", "two"):
+        exported(tmp_path / f"run-{content}/model", content)
+        done = graftwork("models", "promote", tmp_path / f"run-{content}", "--registry", place, "--name", "shelf")
+        assert done.returncode == 0, done.stderr
+    return place
+
+
+def test_a_run_becomes_the_champion(registry: str) -> None:
+    done = graftwork("models", "list", "--registry", registry)
+    first, second, *_ = done.stdout.splitlines()[1:]
+    assert first.split()[0] == "2"
+    assert "0.9000" in first
+    assert "0.8500 to 0.9500" in first
+    assert "champion" in first
+    assert "previous" in second
+
+
+def test_going_back_and_forth(registry: str) -> None:
+    done = graftwork("models", "rollback", "--registry", registry, "--why", "too slow", "--by", "ann")
+    assert done.stdout == "shelf: version 1 is the champion again, instead of 2\n"
+    done = graftwork("models", "promote", "2", "--registry", registry)
+    assert done.stdout == "shelf: version 2 is the champion, instead of 1\n"
+    done = graftwork("models", "show", "1", "--registry", registry)
+    assert "rollback  ann: too slow" in done.stdout
+    assert "photos" in done.stdout
+
+
+def test_pruning(registry: str, tmp_path: Path) -> None:
+    exported(tmp_path / "run-three/model", "three")
+    graftwork("models", "promote", tmp_path / "run-three", "--registry", registry)
+    done = graftwork("models", "prune", "--registry", registry, "--keep", "1")
+    assert done.stdout == "shelf: removed 1; there are 2, 3\n"
+
+
+def test_for_machines(registry: str) -> None:
+    listed = json.loads(graftwork("models", "list", "--registry", registry, "--json").stdout)
+    assert listed["shelf"]["aliases"] == {"champion": 2, "previous": 1}
+    shown = json.loads(graftwork("models", "show", "--registry", registry, "--json").stdout)
+    assert (shown["version"], shown["alias"]) == (2, "champion")
+    assert [event["action"] for event in shown["history"]] == ["register", "promote"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["list"], "Missing option '--registry'"),
+        (["list", "--registry", "{empty}"], "there are no models in the registry"),
+        (["list", "--registry", "s3://models"], "s3:// is not supported"),
+        (["show", "7", "--registry", "{registry}"], "there is no version 7"),
+        (["show", "--registry", "{registry}", "--name", "floor"], "there is no model 'floor'"),
+        (["promote", "7", "--registry", "{registry}"], "there is no version 7"),
+        (["promote", "2", "--registry", "{registry}"], "version 2 is the champion already"),
+        (["promote", "{empty}", "--registry", "{registry}"], "not a model artifact"),
+        (["prune", "--registry", "{registry}", "--keep", "0"], "--keep"),
+    ],
+)
+def test_mistakes_end_with_code_2_and_a_message(
+    arguments: list[str], expected: str, registry: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = graftwork("models", *(text.format(registry=registry, empty=tmp_path / "empty") for text in arguments))
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
