@@ -175,8 +175,10 @@ def demo(
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="A run's output folder, or its model folder.")],
-    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...]", help="Image files.")] = None,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A run's output, a model folder, or REGISTRY/NAME for its champion.")
+    ],
+    images: Annotated[list[str] | None, typer.Argument(metavar="IMAGE", help="Image files.")] = None,
     data: Annotated[str | None, typer.Option(help="Many images: a folder, or a table with a column image.")] = None,
     output: Annotated[str | None, typer.Option(metavar="FILE.parquet", help="For the answers about many.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object per image, with all probabilities.")] = False,

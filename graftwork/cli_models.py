@@ -1,7 +1,6 @@
 """The commands for a registry: list its versions, look at one, promote, roll back, prune."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -171,29 +170,20 @@ def _instead_of(champion: int | None) -> str:
 
 
 def _print_versions(name: str, state: "State") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
-    headings = (name, "registered", "test accuracy", "95 % interval", "", "promoted by")
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading == "test accuracy" else "left")
+    rows = [(name, "registered", "test accuracy", "95 % interval", "", "promoted")]
     for number in sorted(state.versions, reverse=True):
         entry, promoted = state.versions[number], state.last("promote", number)
+        why = f"by {promoted.by}{f': {promoted.why}' if promoted.why else ''}" if promoted else ""
         alias = state.alias_of(number)
-        why = f": {promoted.why}" if promoted and promoted.why else ""
-        table.add_row(
-            str(number),
-            entry.registered,
-            _accuracy(entry),
-            _interval(entry),
-            alias,
-            f"{promoted.by}{why}" if promoted else "",
-            style="bold" if alias == "champion" else None,
-        )
-    for number, since in sorted(state.arriving.items()):
-        table.add_row(str(number), since, "", "", "arriving", "", style="dim")
-    Console(file=sys.stdout, highlight=False, soft_wrap=True).print(table)
+        rows.append((str(number), _minute(entry.registered), _accuracy(entry), _interval(entry), alias, why))
+    rows += [(str(number), _minute(since), "", "", "arriving", "") for number, since in sorted(state.arriving.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _minute(at: str) -> str:
+    return at[:16].replace("T", " ")
 
 
 def _print_facts(uri: str, alias: str, entry: "Version") -> None:

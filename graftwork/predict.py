@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graftwork import storage
 from graftwork.errors import UserError
+from graftwork.registry.registry import champion_of
 
 _BATCH = 32
 
@@ -25,13 +26,13 @@ def predict(model: str, images: Sequence[str]) -> Iterator[Prediction]:
     """Yield the label of each image, in order.
 
     Args:
-        model: A model folder, or the output folder of a run.
+        model: A model folder, the output folder of a run, or a model in a registry for its champion.
         images: Paths or gs:// URIs.
 
     Raises:
         UserError: The model folder is not one.
     """
-    folder = Path(model)
+    folder = Path(champion_of(model))
     if (folder / "model" / "saved_model.pb").is_file():
         folder = folder / "model"
     import tensorflow as tf
