@@ -420,6 +420,8 @@ def _in_plain_words(kind: type[Settings], error: ValidationError, where: str) ->
         else:
             message = problem["msg"].removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]
+            if problem["type"] == "string_pattern_mismatch":  # the one pattern there is
+                message = "expected an amount as Kubernetes writes them, such as 20Gi, 500M or 4"
             given = problem["input"]
             shown = "" if isinstance(given, dict) else f"{given!r}: "
             # Of a union, each member says why it does not fit.

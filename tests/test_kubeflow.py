@@ -293,7 +293,7 @@ class TestMistakes:
         [
             (("--set", "colour=red"), "unknown key"),
             (("--set", "cluster.node_selector=gpu"), "cluster.node_selector"),
-            (("--set", "cluster.memory=lots"), "cluster.memory"),
+            (("--set", "cluster.memory=lots"), "such as 20Gi"),
             (("--set", "data=photos"), "which the cluster cannot see"),
             (("--set", "base_model=/home/me/shelf.keras"), "which the cluster cannot see"),
             (("--cron", "every night"), "is not a cron expression"),
