@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graftwork import storage
 from graftwork.errors import UserError
 from graftwork.registry.registry import champion_of
 
@@ -37,8 +36,9 @@ def predict(model: str, images: Sequence[str]) -> Iterator[Prediction]:
         folder = folder / "model"
     import tensorflow as tf
 
-    from graftwork import imaging
     from graftwork.artifacts import model as model_artifact
+    from graftwork.components.batch_predict.predict import read
+    from graftwork.sources import Row
 
     opened = model_artifact.read(folder)
     if opened.description["role"] != "classifier":
@@ -48,14 +48,8 @@ def predict(model: str, images: Sequence[str]) -> Iterator[Prediction]:
     for start in range(0, len(images), _BATCH):
         batch: list[Prediction | bytes] = []
         for image in images[start : start + _BATCH]:
-            try:
-                content = storage.read(image)
-                imaging.decode(content)  # one bad image would otherwise fail its whole batch
-                batch.append(content)
-            except OSError as error:
-                batch.append(Prediction(image, error=error.strerror or "not found"))
-            except tf.errors.InvalidArgumentError:
-                batch.append(Prediction(image, error=f"not an image; expected {', '.join(imaging.FORMATS)}"))
+            found = read(Row(image, None))
+            batch.append(Prediction(image, error=found.error) if found.error else found.content)
         readable = [item for item in batch if isinstance(item, bytes)]
         answers = iter(served(image_bytes=tf.constant(readable))["probabilities"].numpy() if readable else [])
         for image, item in zip(images[start : start + _BATCH], batch, strict=True):

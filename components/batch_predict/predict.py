@@ -42,7 +42,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class _Image:
+class Image:
     """An image of the source: its bytes, or why there are none."""
 
     source: str
@@ -73,7 +73,7 @@ def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard =
     rows = (row for number, row in enumerate(sources.rows(data, labelled=False)) if shard.deals(number))
 
     def batches() -> Iterator[dict[str, Any]]:
-        for images in batched(map_in_order(_read, rows), _BATCH):
+        for images in batched(map_in_order(read, rows), _BATCH):
             readable = [image.content for image in images if not image.error]
             yield {"images": images, "encoded": tf.constant(readable, tf.string)}
 
@@ -89,15 +89,16 @@ def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard =
     return Done(**counted)
 
 
-def _read(row: sources.Row) -> _Image:
+def read(row: sources.Row) -> Image:
+    """Read one image, and see whether it can be decoded."""
     try:
         content = storage.read(row.source) if row.content is None else row.content
         imaging.decode(content)  # one bad image would otherwise fail its whole batch
     except OSError as error:
-        return _Image(row.source, error=error.strerror or "not found")
+        return Image(row.source, error=error.strerror or "not found")
     except tf.errors.InvalidArgumentError:
-        return _Image(row.source, error=f"not an image; expected {', '.join(imaging.FORMATS)}")
-    return _Image(row.source, content)
+        return Image(row.source, error=f"not an image; expected {', '.join(imaging.FORMATS)}")
+    return Image(row.source, content)
 
 
 def _said(

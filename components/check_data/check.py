@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
@@ -101,8 +101,7 @@ def look(data: Images, before: TrainedOn, served: Served, sample: int) -> Tonigh
 
 
 def _thinned(before: TrainedOn, sample: int) -> TrainedOn:
-    kept = {name: getattr(before, name)[:sample] for name in ("features", "statistics")}
-    return TrainedOn(**{**vars(before), **kept})
+    return replace(before, features=before.features[:sample], statistics=before.statistics[:sample])
 
 
 def _odd(data: Images, keys: tuple[str, ...]) -> Iterator[Odd]:

@@ -33,7 +33,6 @@ class Judged:
 
     verdict: Verdict
     accuracy: dict[str, float]
-    classes: list[str]
     source: str
 
 
@@ -84,7 +83,7 @@ def judge(
             both = {"champion": pair.champion, "challenger": pair.challenger}
             reached = {who: float(given.right.mean()) for who, given in both.items()}
     challenge = Challenge(data.classes, accuracy, exported, data_problem, champion)
-    return Judged(verdict.judge(challenge, policy, seed), reached, data.classes, data.source)
+    return Judged(verdict.judge(challenge, policy, seed), reached, data.source)
 
 
 def compare(
