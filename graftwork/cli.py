@@ -294,7 +294,7 @@ def _retrain(settings: "Config", image: str | None = None, mounts: list[str] | N
         local.executed(chosen, parameters, Path(settings.output), display, image, mounts or ()),
     ):
         pass
-    show_outcome(console, registry, done_before, Path(settings.output) / "verdict.html")
+    show_outcome(console, registry, done_before)
 
 
 def _on_this_machine(pipeline: str, settings: "Config") -> tuple[Any, dict[str, Any], list[str]]:

@@ -170,13 +170,16 @@ def _instead_of(champion: int | None) -> str:
 
 
 def _print_versions(name: str, state: "State") -> None:
-    rows = [(name, "registered", "test accuracy", "95 % interval", "", "promoted")]
+    rows = [(name, "registered", "test accuracy", "95 % interval", "images", "", "promoted")]
     for number in sorted(state.versions, reverse=True):
         entry, promoted = state.versions[number], state.last("promote", number)
         why = f"by {promoted.by}{f': {promoted.why}' if promoted.why else ''}" if promoted else ""
         alias = state.alias_of(number)
-        rows.append((str(number), _minute(entry.registered), _accuracy(entry), _interval(entry), alias, why))
-    rows += [(str(number), _minute(since), "", "", "arriving", "") for number, since in sorted(state.arriving.items())]
+        images = f"{entry.metrics['n']:,}" if "n" in entry.metrics else ""
+        accuracy, interval = _accuracy(entry), _interval(entry)
+        rows.append((str(number), _minute(entry.registered), accuracy, interval, images, alias, why))
+    for number, since in sorted(state.arriving.items()):
+        rows.append((str(number), _minute(since), "", "", "", "arriving", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +13,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from graftwork import storage
 from graftwork.local import Results
 from graftwork.registry.registry import Registry
 
@@ -48,13 +46,14 @@ class Display:
         elif kind == "progress" and process in self._running:
             self._running[process].progress = event
         elif kind == "note":
-            self._console.print(Text(f"     {event['text']}", style="dim"), soft_wrap=True)
+            self._note(event["text"], self._running.get(process))
         elif kind == "end":
+            self._print_notes(self._running.pop(process, None))
             peak = f"{event['peak_mib'] / 1024:.1f} GiB"
             self._line("✓", "green", event["step"], f"{event['seconds']:6.1f} s   {peak}")
-            self._running.pop(process, None)
         elif kind in ("error", "crash") and process in self._running:
             failed = self._running.pop(process)
+            self._print_notes(failed)
             self._line("✗", "red", failed.step, f"{failed.seconds:6.1f} s")
 
     def finish(self) -> None:
@@ -67,6 +66,17 @@ class Display:
         for step in self._steps[self._seen : end]:
             self._line("=", "blue", step, "cached")
         self._seen = max(self._seen, end + 1)
+
+    def _note(self, text: str, running: "_Running | None") -> None:
+        """Print a note above the line of its step: at once if no other step can come in between."""
+        if running is not None and (len(self._running) > 1 or running.notes):
+            running.notes.append(text)
+        else:
+            self._console.print(Text(f"     {text}", style="dim"), soft_wrap=True)
+
+    def _print_notes(self, running: "_Running | None") -> None:
+        for text in running.notes if running else ():
+            self._console.print(Text(f"     {text}", style="dim"), soft_wrap=True)
 
     def _line(self, mark: str, style: str, step: str, detail: str) -> None:
         self._console.print(Text.assemble((f" {mark} ", style), (f"{step:<20}", "bold"), detail))
@@ -96,20 +106,20 @@ class _Running:
     step: str
     started: float = field(default_factory=time.monotonic)
     progress: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
 
-def show_outcome(console: Console, registry: Registry, done_before: int, verdict: Path) -> None:
+def show_outcome(console: Console, registry: Registry, done_before: int) -> None:
     """Print what a retraining has done to the registry.
 
     Args:
         console: Where to.
         registry: Of the model.
         done_before: How many events its history had before the run.
-        verdict: Where to put the verdict for people, if there is one.
     """
     after = registry.state()
     new = after.history[done_before:]
@@ -123,10 +133,9 @@ def show_outcome(console: Console, registry: Registry, done_before: int, verdict
         Text(f"{registry.name}: {'promoted' if last.action == 'promote' else 'kept'}; {champion} serves", "bold")
     )
     console.print(Text(last.why, style="dim"), soft_wrap=True)
-    if Path(last.report).is_file():
-        storage.upload(Path(last.report), str(verdict))
-        console.print()
-        console.print(Text.assemble(("verdict ", "dim"), str(verdict)), soft_wrap=True)
+    console.print()
+    for page in ("verdict", "drift"):
+        console.print(Text.assemble((f"{page:<8}", "dim"), f"{last.report}/{page}.html"), soft_wrap=True)
 
 
 def show_results(console: Console, summary: dict[str, Any], results: Results) -> None:

@@ -121,11 +121,14 @@ def retraining(
             preprocessing=preprocessing,
             input_size=input_size,
             feature_layer=feature_layer,
+            stored_size=stored_size,
             prepare=prepare,
             head=head,
             fine_tune=fine_tune,
             gate=gate,
+            drift=drift,
             warm_start=warm_start,
+            precision=precision,
             seed=seed,
         )
         retried(on_cpu(found)).set_caching_options(False)
@@ -153,8 +156,9 @@ def retraining(
                 evaluation=evaluation,
                 challenger=selected.outputs["model"],
                 champion=champion,
-                data_problem=checked.outputs["Output"],
+                drift=checked.outputs["Output"],
                 policy=gate,
+                drift_policy=drift,
                 seed=seed,
             )
             retried(on_cpu(judged))
@@ -165,6 +169,7 @@ def retraining(
                 challenger=selected.outputs["model"],
                 verdict=judged.outputs["verdict"],
                 report=judged.outputs["report"],
+                drift_report=checked.outputs["report"],
                 version=found.outputs["version"],
                 inputs=found.outputs["inputs"],
                 run=run,

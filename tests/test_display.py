@@ -44,6 +44,18 @@ def test_a_failed_step_is_marked() -> None:
     assert lines[1].split()[:2] == ["✗", "load"]
 
 
+def test_what_steps_say_that_run_side_by_side_stands_above_their_own_lines() -> None:
+    def event(kind: str, process: str, **fields: object) -> dict[str, object]:
+        return {"event": kind, "process": process, "step": "train", "seconds": 1.0, "peak_mib": 1.0, **fields}
+
+    both = [event("start", process) for process in "ab"]
+    said = [event("note", process, text=f"{process}{number}") for number in (1, 2) for process in "ab"]
+    ended = [event("end", process) for process in "ba"]
+    late = event("note", "a", text="a3")
+    lines = shown([*both, *said, ended[0], late, ended[1]]).splitlines()
+    assert [line.split()[0] for line in lines if "=" not in line] == ["b1", "b2", "✓", "a1", "a2", "a3", "✓"]
+
+
 def test_without_a_terminal_there_are_no_control_characters_and_no_bars() -> None:
     progress = {"event": "progress", "done": 5, "total": 10, "what": "images", "detail": ""}
     text = shown([{"event": "start", "step": "look"}, progress, {"event": "note", "text": "[red]found[/red]"}])

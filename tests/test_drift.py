@@ -77,8 +77,8 @@ def test_new_and_vanished_classes_are_named() -> None:
         tonight(np.random.default_rng(2), counts={"blue": 400, "crimson": 600}),
         DriftConfig(),
     )
-    assert "new classes: crimson" in found.problem
-    assert "vanished classes: red" in found.problem
+    assert "new classes (crimson)" in found.problem
+    assert "vanished classes (red)" in found.problem
 
 
 def test_another_balance_is_noticed_and_a_shrunken_source() -> None:

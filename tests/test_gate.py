@@ -36,7 +36,8 @@ def verdict(
     champions_export: Export = SOUND,
     known: list[str] = CLASSES,
     seen: int = 0,
-    problem: str = "",
+    drift: str = "",
+    drift_may_pass: bool = False,
     slices: dict[str, np.ndarray] | None = None,
 ) -> Verdict:
     accuracy = float(challenger.right.mean())
@@ -44,7 +45,7 @@ def verdict(
     if champion is not None:
         pair = Pair(labels, champion, challenger, slices or {})
         against = Champion(known, champions_export, pair, seen, 0)
-    return judge(Challenge(CLASSES, accuracy, export, problem, against), policy or GateConfig())
+    return judge(Challenge(CLASSES, accuracy, export, drift, drift_may_pass, against), policy or GateConfig())
 
 
 def failed(verdict: Verdict) -> set[str]:
@@ -150,7 +151,7 @@ def test_the_first_version_is_held_against_the_thresholds() -> None:
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"problem": "the images are darker"}, "data"),
+        ({"drift": "drift in brightness"}, "data"),
         ({"export": Export(20_000_000, problem="it does not load: no file")}, "export"),
         ({"export": Export(20_000_000, 20.0, difference=0.01)}, "export"),
         ({"known": CLASSES[1:]}, "classes"),
@@ -220,7 +221,7 @@ def test_a_model_that_is_as_good_and_knows_its_limits_better() -> None:
 
 def test_models_without_a_common_image_are_not_compared() -> None:
     against = Champion(["other"], SOUND, None, 0, 0)
-    said = judge(Challenge(CLASSES, 0.9, SOUND, "", against), GateConfig(allow_new_classes=True))
+    said = judge(Challenge(CLASSES, 0.9, SOUND, champion=against), GateConfig(allow_new_classes=True))
     assert not said.promote
     assert failed(said) == {"unseen test images"}
 

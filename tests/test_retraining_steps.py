@@ -18,8 +18,8 @@ from graftwork.components.check_data.check import check
 from graftwork.components.check_data.step import run as run_check_data
 from graftwork.components.evaluate.evaluate import evaluate
 from graftwork.components.extract_features.extract import extract_features
-from graftwork.components.find_champion.find import find
-from graftwork.components.judge.judge import Judged, judge
+from graftwork.components.find_champion.find import MadeOf, find
+from graftwork.components.judge.judge import Judged, Policy, judge
 from graftwork.components.judge.report import render
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.promote.promote import Source, keep, promote, record
@@ -61,9 +61,9 @@ def champion(flow: Path, folder: Path, name: str = "untrained", record: TrainedO
     return folder / "champion"
 
 
-def judged(prepared: Path, flow: Path, serving: Path, policy: GateConfig | None = None, problem: str = "") -> Judged:
+def judged(prepared: Path, flow: Path, serving: Path, policy: Policy | None = None, drift: str = "") -> Judged:
     challenger, evaluation = flow / "trained-selected", flow / "trained-evaluation"
-    return judge(prepared, evaluation, challenger, serving, problem, policy or GateConfig(), seed=0)
+    return judge(prepared, evaluation, challenger, serving, drift, policy or Policy(), seed=0)
 
 
 def failed(verdict: Judged) -> set[str]:
@@ -118,10 +118,14 @@ class TestJudge:
             judged(prepared, flow, serving)
 
     def test_what_the_data_check_found_counts(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
-        assert failed(judged(prepared, flow, champion(flow, tmp_path), problem="darker")) == {"data"}
+        serving = champion(flow, tmp_path)
+        assert failed(judged(prepared, flow, serving, drift="drift in brightness")) == {"data"}
+        let_pass = judged(prepared, flow, serving, Policy(drift_may_pass=True), "drift in brightness")
+        assert let_pass.verdict.promote
+        assert let_pass.verdict.reason.endswith("; drift in brightness")
 
     def test_slices_are_patterns_over_sources(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
-        policy = GateConfig(slices={"reds": "red/*", "none": "nothing/*"})
+        policy = Policy(GateConfig(slices={"reds": "red/*", "none": "nothing/*"}))
         found = judged(prepared, flow, champion(flow, tmp_path), policy)
         assert found.verdict.promote
 
@@ -131,7 +135,7 @@ class TestJudge:
         content = json.loads((other / "evaluation.json").read_text())
         (other / "evaluation.json").write_text(json.dumps({**content, "images": "0" * 64}))
         with pytest.raises(UserError, match="not of this model and these images"):
-            judge(prepared, other, flow / "trained-selected", flow / "none", "", GateConfig(), seed=0)
+            judge(prepared, other, flow / "trained-selected", flow / "none", "", Policy(), seed=0)
 
 
 class TestExport:
@@ -209,32 +213,35 @@ class TestPromote:
 
 class TestFind:
     def test_without_a_champion_everything_is_new(self, tmp_path: Path) -> None:
-        found = find(str(tmp_path / "models"), "m", tmp_path / "champion", ["data"], "both")
+        found = find(str(tmp_path / "models"), "m", tmp_path / "champion", MadeOf(["base"], ["data"]), "both")
         assert (found.changed, found.version, found.starts) == (True, 0, [""])
         assert not model.is_model(tmp_path / "champion")
 
     def test_the_champion_is_fetched_and_what_was_tried_is_known(self, flow: Path, tmp_path: Path) -> None:
         with fake_buckets():
             registry = Registry("gs://shelf/models", "m")
-            first = find("gs://shelf/models", "m", tmp_path / "none", ["data", 1], "both")
+            first = find("gs://shelf/models", "m", tmp_path / "none", MadeOf(["base"], [1]), "both")
             entry = described(flow / "trained-selected")
             data = {**entry["data"], "inputs": first.inputs}
             number = registry.register(flow / "trained-selected", {**entry, "data": data}, Author("ann"))
             registry.promote(number, None, Author("ann"))
-            found = find("gs://shelf/models", "m", tmp_path / "champion", ["data", 1], "both")
+            found = find("gs://shelf/models", "m", tmp_path / "champion", MadeOf(["base"], [1]), "both")
             assert (found.changed, found.version) == (False, 1)
-            assert found.starts == ["", "gs://shelf/models/m/1"]
+            assert found.starts == [""]  # the champion is a head on the base model
             assert model.read(tmp_path / "champion").description == model.read(flow / "trained-selected").description
-            other = find("gs://shelf/models", "m", tmp_path / "again", ["data", 2], "champion")
+            other = find("gs://shelf/models", "m", tmp_path / "again", MadeOf(["base"], [2]), "champion")
             assert (other.changed, other.starts) == (True, ["gs://shelf/models/m/1"])
+            for network in ("another base", "base"):
+                again = find("gs://shelf/models", "m", tmp_path / network, MadeOf([network], [3]), "both")
+                assert again.starts == (["", "gs://shelf/models/m/1"] if network != "base" else [""])
             registry.keep(Author("graftwork", inputs=other.inputs))
-            assert not find("gs://shelf/models", "m", tmp_path / "third", ["data", 2], "champion").changed
+            assert not find("gs://shelf/models", "m", tmp_path / "third", MadeOf(["base"], [2]), "champion").changed
 
     def test_something_must_be_named(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no registry is named"):
-            find("", "m", tmp_path / "champion", [], "both")
+            find("", "m", tmp_path / "champion", MadeOf([], []), "both")
         with pytest.raises(UserError, match="no model in the registry is named"):
-            find("models", "", tmp_path / "champion", [], "both")
+            find("models", "", tmp_path / "champion", MadeOf([], []), "both")
 
 
 class TestCheckData:
@@ -253,8 +260,7 @@ class TestCheckData:
         prepare_source(str(tmp_path / "photos"), tmp_path / "images", prepare_config())
         made = {name: kind(uri=str(tmp_path / name)) for name, kind in (("drift", dsl.Artifact), ("report", dsl.HTML))}
         given = [dsl.Dataset(uri=str(tmp_path / "images")), dsl.Model(uri=str(serving)), made["drift"], made["report"]]
-        assert run_check_data(*given, {}, 0) == ""
-        assert "brightness" in run_check_data(*given, {"action": "hold"}, 0)
+        assert run_check_data(*given, {}, 0).startswith("drift in brightness")
         with pytest.raises(SystemExit):
             run_check_data(*given, {"action": "stop"}, 0)
         content = json.loads((tmp_path / "drift").read_text())

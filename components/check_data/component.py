@@ -26,7 +26,7 @@ def check_data(
         seed: Of permutations.
 
     Returns:
-        Why nothing may be promoted; "" if the data does not stand against it.
+        What has drifted, in one line; "" if nothing has.
     """
     from graftwork.components.check_data.step import run
 

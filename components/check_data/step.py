@@ -13,19 +13,18 @@ from graftwork.errors import UserError
 
 @progress.step("check_data")
 def run(images: Any, champion: Any, drift: Any, report: Any, policy: dict[str, Any], seed: int) -> str:
-    """Compare the KFP artifact `images` with what `champion` was trained on; return why nothing may be promoted."""
+    """Compare the KFP artifact `images` with what `champion` was trained on; return what has drifted."""
     config = validated(DriftConfig, policy, "the parameter drift")
     checked = check(images.path, champion.path, config, seed)
     write_json(Path(drift.path), checked.drift.as_json() if checked.drift else {"why": checked.why})
     Path(report.path).write_text(render(checked), encoding="utf-8")
-    problem = checked.drift.problem if checked.drift else ""
     progress.note(checked.why)
-    if problem:
-        progress.note(f"drift: {problem}")
-    if problem and config.action == "stop":
-        raise UserError(
-            "the data has drifted since the champion was trained",
-            {"drift": problem},
-            "the champion serves on; look at the data, or let it pass:  --set drift.action=warn",
-        )
-    return problem if config.action == "hold" else ""
+    findings = checked.drift.findings if checked.drift else ()
+    drifted = {finding.what: finding.says for finding in findings if finding.drifted}
+    if drifted and config.action == "stop":
+        odd = {"least like before": ", ".join(image.source for image in checked.odd[:3])} if checked.odd else {}
+        next = "the champion serves on; look at the data, or let it pass:  --set drift.action=warn"
+        raise UserError("the data has drifted since the champion was trained", {**drifted, **odd}, next)
+    for what, says in drifted.items():
+        progress.note(f"drift in {what}: {says}")
+    return checked.drift.problem if checked.drift else ""

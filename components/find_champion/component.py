@@ -18,11 +18,14 @@ def find_champion(
     preprocessing: str = "",
     input_size: int = 0,
     feature_layer: str = "auto",
+    stored_size: int = 0,
     prepare: dict = {},  # type: ignore[type-arg]
     head: dict = {},  # type: ignore[type-arg]
     fine_tune: dict = {},  # type: ignore[type-arg]
     gate: dict = {},  # type: ignore[type-arg]
+    drift: dict = {},  # type: ignore[type-arg]
     warm_start: str = "both",
+    precision: str = "auto",
     seed: int = 0,
 ) -> NamedTuple("Found", [("Output", bool), ("version", int), ("starts", list), ("inputs", str)]):  # type: ignore[valid-type]
     """Fetch the champion, and say whether there is anything new to train on.
@@ -36,17 +39,21 @@ def find_champion(
         preprocessing: As all that follow a parameter of the pipeline: what makes a challenger what it is.
         input_size: Height and width in pixels.
         feature_layer: Where the base is cut.
+        stored_size: Shorter side in pixels of the images.
         prepare: How images become splits.
         head: How the head is trained.
         fine_tune: How the last layers are trained on.
         gate: When a challenger is promoted.
+        drift: When the data is no longer what it was, and what then.
         warm_start: "base", "champion" or "both": from which network a challenger is trained.
+        precision: Of the network's arithmetic.
         seed: Of every random choice.
 
     Returns:
         Output: Whether data, base model or settings differ from the champion's and from those tried last.
         version: The champion's; 0 if there is none.
-        starts: What to start from: "" for the base model, else the URI of the champion.
+        starts: What to start from: "" for the base model, else the URI of the champion; one of them where both are the
+            same network.
         inputs: One value for the data, the base model and the settings.
     """
     from graftwork.components.find_champion.step import run
@@ -54,9 +61,8 @@ def find_champion(
     return run(
         registry,
         name,
-        data_fingerprint,
-        base_model_fingerprint,
         champion,
-        [preprocessing, input_size, feature_layer, prepare, head, fine_tune, gate, seed],
+        [base_model_fingerprint, preprocessing, input_size, feature_layer],
+        [data_fingerprint, stored_size, prepare, head, fine_tune, gate, drift, precision, seed],
         warm_start,
     )

@@ -13,8 +13,13 @@ from typing import Any
 from graftwork import progress, storage
 from graftwork.artifacts.folder import written_whole
 from graftwork.errors import UserError
-from graftwork.registry.registry import Registry
+from graftwork.registry.registry import DESCRIPTION, Registry
 from graftwork.registry.state import State
+
+_HEAD = "head"
+"""The candidate that is the base model's network, unchanged, with a new head; as in train_head, which imports
+TensorFlow."""
+_NETWORK = 16
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,32 @@ class Found:
     inputs: str
 
 
-def find(registry: str, name: str, path: str | os.PathLike[str], made_of: Sequence[Any], warm_start: str) -> Found:
+@dataclass(frozen=True)
+class MadeOf:
+    """Everything that makes a challenger what it is, as JSON values.
+
+    Attributes:
+        network: What makes the base model's network what it is.
+        others: Data and settings.
+    """
+
+    network: Sequence[Any]
+    others: Sequence[Any]
+
+    @property
+    def inputs(self) -> str:
+        """One value for all of it; what is before the dash is one for the network."""
+        return f"{_hash(self.network)[:_NETWORK]}-{_hash([*self.network, *self.others])}"
+
+
+def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf, warm_start: str) -> Found:
     """Fetch the champion, and say whether there is anything new to train on.
 
     Args:
         registry: A folder or gs:// URI.
         name: Of the model.
         path: Where the champion goes; a folder with a note if there is none.
-        made_of: Everything that makes a challenger what it is, as JSON values.
+        made_of: Everything that makes a challenger what it is.
         warm_start: "base", "champion" or "both".
 
     Raises:
@@ -45,7 +68,6 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: Sequen
         raise UserError(f"no {'registry' if not registry else 'model in the registry'} is named", next=next)
     opened = Registry(registry, name)
     known = opened.state()
-    inputs = hashlib.sha256(json.dumps(list(made_of), sort_keys=True).encode()).hexdigest()
     starts = [""]
     with written_whole(path) as folder:
         if known.champion is None:
@@ -56,15 +78,33 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: Sequen
             with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
                 shutil.copytree(storage.local_copy(uri, Path(scratch)), folder, dirs_exist_ok=True)
             starts = {"base": [""], "champion": [uri], "both": ["", uri]}[warm_start]
-    changed = inputs not in _tried(known)
+            if warm_start == "both" and _is_the_base(folder, _inputs_of_champion(known), made_of):
+                starts = [""]
+    changed = made_of.inputs not in _tried(known)
     progress.note(f"the champion is version {known.champion}" if known.champion else "there is no champion yet")
     if not changed:
         progress.note("data, base model and settings are as they were: nothing to do")
-    return Found(changed, known.champion or 0, starts, inputs)
+    return Found(changed, known.champion or 0, starts, made_of.inputs)
 
 
 def _tried(known: State) -> set[str]:
     """Return what the champion was made of, and the challenger that was judged last."""
     judged = [event.inputs for event in known.history if event.inputs]
-    champion = known.versions[known.champion].data.get("inputs", "") if known.champion else ""
-    return {champion, *judged[-1:]} - {""}
+    return {_inputs_of_champion(known), *judged[-1:]} - {""}
+
+
+def _inputs_of_champion(known: State) -> str:
+    return str(known.versions[known.champion].data.get("inputs", "")) if known.champion else ""
+
+
+def _is_the_base(champion: Path, inputs: str, made_of: MadeOf) -> bool:
+    """Return whether a champion is a head on the base model as it is now: what it says of an image is nothing new."""
+    try:
+        candidate = json.loads((champion / DESCRIPTION).read_text(encoding="utf-8")).get("candidate")
+    except (OSError, ValueError):  # promoted by hand, from elsewhere
+        return False
+    return candidate == _HEAD and inputs[:_NETWORK] == made_of.inputs[:_NETWORK]
+
+
+def _hash(values: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(list(values), sort_keys=True).encode()).hexdigest()

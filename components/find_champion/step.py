@@ -3,7 +3,7 @@
 from typing import Any
 
 from graftwork import progress
-from graftwork.components.find_champion.find import find
+from graftwork.components.find_champion.find import MadeOf, find
 from graftwork.config import RetrainingConfig, validated
 
 
@@ -11,15 +11,13 @@ from graftwork.config import RetrainingConfig, validated
 def run(
     registry: str,
     name: str,
-    data_fingerprint: str,
-    base_model_fingerprint: str,
     champion: Any,
-    settings: list[Any],
+    network: list[Any],
+    others: list[Any],
     warm_start: str,
 ) -> tuple[bool, int, list[str], str]:
     """Copy the champion to the KFP artifact `champion`; return whether anything is new, and where to start."""
     config = validated(RetrainingConfig, {"warm_start": warm_start}, "the parameter warm_start")
-    made_of = [data_fingerprint, base_model_fingerprint, warm_start, *settings]
-    found = find(registry, name, champion.path, made_of, config.warm_start)
+    found = find(registry, name, champion.path, MadeOf(network, [*others, warm_start]), config.warm_start)
     champion.metadata["version"] = found.version
     return found.changed, found.version, found.starts, found.inputs

@@ -15,8 +15,9 @@ def judge(
     verdict: Output[Artifact],
     report: Output[HTML],
     metrics: Output[Metrics],
-    data_problem: str = "",
+    drift: str = "",
     policy: dict = {},  # type: ignore[type-arg]
+    drift_policy: dict = {},  # type: ignore[type-arg]
     seed: int = 0,
 ) -> bool:
     """Decide whether the challenger takes the champion's place.
@@ -29,8 +30,9 @@ def judge(
         verdict: Every rule, its number and whether it holds, as JSON.
         report: The same for people.
         metrics: What both reach on the images they were compared on, and the p-value.
-        data_problem: Why the data is not to be trusted, from check_data; "" if nothing stands against it.
+        drift: What of the data has drifted, from check_data; "" if nothing has.
         policy: See graftwork.config.GateConfig.
+        drift_policy: See graftwork.config.DriftConfig.
         seed: Of the bootstrap.
 
     Returns:
@@ -38,4 +40,4 @@ def judge(
     """
     from graftwork.components.judge.step import run
 
-    return run(images, evaluation, challenger, champion, verdict, report, metrics, data_problem, policy, seed)
+    return run(images, evaluation, challenger, champion, verdict, report, metrics, drift, (policy, drift_policy), seed)

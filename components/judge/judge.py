@@ -3,7 +3,7 @@
 import fnmatch
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -28,6 +28,14 @@ _ROWS = 8192
 
 
 @dataclass(frozen=True)
+class Policy:
+    """What a challenger is judged by."""
+
+    gate: GateConfig = field(default_factory=GateConfig)
+    drift_may_pass: bool = False
+
+
+@dataclass(frozen=True)
 class Judged:
     """The verdict, and the accuracy of "champion" and "challenger" on the images they were compared on."""
 
@@ -41,8 +49,8 @@ def judge(
     evaluation_path: str | os.PathLike[str],
     challenger_path: str | os.PathLike[str],
     champion_path: str | os.PathLike[str],
-    data_problem: str,
-    policy: GateConfig,
+    drift: str,
+    policy: Policy,
     seed: int,
 ) -> Judged:
     """Decide whether a challenger takes the champion's place.
@@ -52,8 +60,8 @@ def judge(
         evaluation_path: The evaluation artifact of the challenger.
         challenger_path: Its model artifact.
         champion_path: The champion's; a folder without one if there is none.
-        data_problem: Why the data is not to be trusted; "" if nothing stands against it.
-        policy: Of the gate.
+        drift: What of the data has drifted; "" if nothing has.
+        policy: Of the gate, and what drift means to it.
         seed: Of the bootstrap.
 
     Raises:
@@ -73,17 +81,17 @@ def judge(
     champion, reached = None, {"challenger": accuracy}
     if model_artifact.is_model(champion_path):
         serving = model_artifact.read(champion_path)
-        needed = {"latency", "size"} & set(policy.better_on)
+        needed = {"latency", "size"} & set(policy.gate.better_on)
         size = export.size_of(serving.path)
         found = _export(serving, requests) if needed else Export(size)
-        pair, keys = compare(data, evaluated, name, serving, policy.slices)
+        pair, keys = compare(data, evaluated, name, serving, policy.gate.slices)
         seen, by_challenger = seen_before(keys, serving, "champion"), seen_before(keys, challenger, "challenger")
         champion = Champion(serving.description["classes"], found, pair, seen, by_challenger)
         if pair:
             both = {"champion": pair.champion, "challenger": pair.challenger}
             reached = {who: float(given.right.mean()) for who, given in both.items()}
-    challenge = Challenge(data.classes, accuracy, exported, data_problem, champion)
-    return Judged(verdict.judge(challenge, policy, seed), reached, data.source)
+    challenge = Challenge(data.classes, accuracy, exported, drift, policy.drift_may_pass, champion)
+    return Judged(verdict.judge(challenge, policy.gate, seed), reached, data.source)
 
 
 def compare(

@@ -5,9 +5,9 @@ from typing import Any
 
 from graftwork import progress
 from graftwork.artifacts.folder import write_json
-from graftwork.components.judge.judge import judge
+from graftwork.components.judge.judge import Policy, judge
 from graftwork.components.judge.report import render
-from graftwork.config import GateConfig, validated
+from graftwork.config import DriftConfig, GateConfig, validated
 
 
 @progress.step("judge")
@@ -19,14 +19,15 @@ def run(
     verdict: Any,
     report: Any,
     metrics: Any,
-    data_problem: str,
-    policy: dict[str, Any],
+    drift: str,
+    policies: tuple[dict[str, Any], dict[str, Any]],
     seed: int,
 ) -> bool:
     """Judge the KFP artifact `challenger` beside `champion`; return whether to promote it."""
-    config = validated(GateConfig, policy, "the parameter gate")
-    judged = judge(images.path, evaluation.path, challenger.path, champion.path, data_problem, config, seed)
-    content = {**judged.verdict.as_json(), "accuracy": judged.accuracy, "policy": config.model_dump(mode="json")}
+    gate = validated(GateConfig, policies[0], "the parameter gate")
+    lenient = validated(DriftConfig, policies[1], "the parameter drift").action == "warn"
+    judged = judge(images.path, evaluation.path, challenger.path, champion.path, drift, Policy(gate, lenient), seed)
+    content = {**judged.verdict.as_json(), "accuracy": judged.accuracy, "policy": gate.model_dump(mode="json")}
     write_json(Path(verdict.path), content)
     Path(report.path).write_text(render(judged), encoding="utf-8")
     numbers = {f"{who}_accuracy": value for who, value in judged.accuracy.items()}

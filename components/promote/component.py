@@ -14,6 +14,7 @@ def promote(
     challenger: Input[Model],
     verdict: Input[Artifact],
     report: Input[HTML],
+    drift_report: Input[HTML],
     version: int,
     inputs: str,
     run: str,
@@ -26,7 +27,8 @@ def promote(
         images: What the challenger was trained on, from prepare_data.
         challenger: From select_model.
         verdict: From judge.
-        report: The verdict for people; the registry remembers where it is.
+        report: The verdict for people; the registry keeps it.
+        drift_report: What was found about the data, from check_data; kept beside it.
         version: The champion's; 0 if there was none.
         inputs: One value for everything the challenger was made of, from find_champion.
         run: The pipeline run's ID.
@@ -36,4 +38,4 @@ def promote(
     """
     from graftwork.components.promote.step import run as run_step
 
-    return run_step(registry, name, images, challenger, verdict, report, version, inputs, run)
+    return run_step(registry, name, images, challenger, verdict, report, drift_report, version, inputs, run)

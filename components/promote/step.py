@@ -17,14 +17,17 @@ def run(
     challenger: Any,
     verdict: Any,
     report: Any,
+    drift_report: Any,
     version: int,
     inputs: str,
     run: str,
 ) -> int:
     """Register and promote the KFP artifact `challenger` if `verdict` says so; return the version that serves."""
     decided = json.loads(Path(verdict.path).read_text(encoding="utf-8"))
-    who = author("graftwork retraining", decided["reason"], run=run, inputs=inputs, report=report.uri)
     opened = Registry(registry, name)
+    pages = {"verdict.html": report, "verdict.json": verdict, "drift.html": drift_report}
+    kept = opened.keep_pages(run, {page: Path(artifact.path).read_bytes() for page, artifact in pages.items()})
+    who = author("graftwork retraining", decided["reason"], run=run, inputs=inputs, report=kept)
     if not decided["promote"]:
         keep(opened, who)
         progress.note(f"version {version} stays the champion" if version else "there is no champion still")

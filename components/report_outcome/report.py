@@ -28,7 +28,7 @@ def outcome_of(registry: str, name: str, run: str, error: str) -> dict[str, Any]
 
     Returns:
         outcome ("promoted", "kept", "unchanged" or "failed"), why, champion (the version that serves now, None for
-        none), report (where to read more), model, registry, run, and at, the time.
+        none), report (a folder of pages), model, registry, run, and at, the time.
     """
     outcome = {"outcome": "failed" if error else "unchanged", "why": error or "nothing new to train on"}
     champion, report = None, ""

@@ -51,8 +51,11 @@ class Drift:
 
     @property
     def problem(self) -> str:
-        """What has drifted, in one line; "" if nothing has."""
-        return "; ".join(f"{finding.what}: {finding.says}" for finding in self.findings if finding.drifted)
+        """What has drifted, in one line; "" if nothing has. What no test has found is said in full."""
+        drifted = (finding for finding in self.findings if finding.drifted)
+        names = (finding.what if finding.p is not None else f"{finding.what} ({finding.says})" for finding in drifted)
+        found = ", ".join(names)
+        return f"drift in {found}" if found else ""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""

@@ -99,9 +99,10 @@ class Export:
     answers: int = 0
 
 
-def data(problem: str) -> Rule:
+def data(drift: str, may_pass: bool) -> Rule:
     """The data is what it was before, or the policy lets it pass."""
-    return Rule("data", not problem, None, None, problem or "nothing stands against it")
+    says = f"{drift}, which drift.action lets pass" if drift and may_pass else drift or "nothing stands against it"
+    return Rule("data", not drift or may_pass, None, None, says)
 
 
 def classes(champion: Sequence[str], challenger: Sequence[str], policy: GateConfig) -> Rule:

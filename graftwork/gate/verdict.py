@@ -5,7 +5,7 @@ than chance; or, where the policy's better_on names something, not worse within 
 version of a model has no champion to beat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +22,16 @@ class Challenge:
         classes: What the challenger tells apart.
         accuracy: Its accuracy on all test images.
         export: Its files, in a clean process.
-        data_problem: Why the data is not to be trusted; "" if nothing stands against it.
+        drift: What of the data has drifted; "" if nothing has.
+        drift_may_pass: Whether that stands against a promotion.
         champion: What it is compared with; None for the first version of a model.
     """
 
     classes: Sequence[str]
     accuracy: float
     export: Export
-    data_problem: str = ""
+    drift: str = ""
+    drift_may_pass: bool = False
     champion: "Champion | None" = None
 
 
@@ -79,39 +81,48 @@ def judge(challenge: Challenge, policy: GateConfig, seed: int = 0) -> Verdict:
         policy: The limits.
         seed: Of what is drawn.
     """
-    champion = challenge.champion
-    required = [
-        rules.data(challenge.data_problem),
-        rules.export(challenge.export),
-        *rules.latency(challenge.export, policy),
-        *rules.size(challenge.export, policy),
-        rules.accuracy(challenge.accuracy, policy),
-    ]
-    if champion is None:
-        return _verdict(required, [], better=True, why="the first version of this model")
-    pair = champion.pair
-    count = len(pair.labels) if pair else 0
-    required.append(rules.classes(champion.classes, challenge.classes, policy))
-    required.append(rules.unseen(count, champion.seen, champion.seen_by_challenger))
-    if pair is None:
-        return _verdict(required, [], better=False, why="")
-    required.append(rules.no_class_falls(pair, policy))
-    better = rules.better(pair, policy)
-    merits = [better]
-    if policy.better_on:
-        not_worse = rules.not_worse(pair, policy, seed)
-        others = list(rules.better_on(pair, champion.export, challenge.export, policy, seed))
-        merits += [not_worse, *others]
-        other = next((rule for rule in others if rule.passed), None)
-        if not better.passed and not_worse.passed and other:
-            return _verdict(required, merits, better=True, why=f"not worse, and {other.rule}: {other.says}")
-    return _verdict(required, merits, better.passed, better.says)
-
-
-def _verdict(required: list[Rule], merits: list[Rule], better: bool, why: str) -> Verdict:
+    required = list(_required(challenge, policy))
+    merits, better, why = _merits(challenge, policy, seed)
     failed = [rule for rule in required if not rule.passed]
     if failed:
         why = "; ".join(f"{rule.rule}: {rule.says}" for rule in failed)
     elif not better:
         why = f"not better by more than chance: {why}"
+    if challenge.drift and challenge.drift_may_pass:
+        why = f"{why}; {challenge.drift}"  # a warning that only the pages showed would be read by nobody
     return Verdict(not failed and better, why, (*required, *merits))
+
+
+def _required(challenge: Challenge, policy: GateConfig) -> Iterator[Rule]:
+    """Yield the rules that must hold."""
+    yield rules.data(challenge.drift, challenge.drift_may_pass)
+    yield rules.export(challenge.export)
+    yield from rules.latency(challenge.export, policy)
+    yield from rules.size(challenge.export, policy)
+    yield rules.accuracy(challenge.accuracy, policy)
+    champion = challenge.champion
+    if champion is not None:
+        yield rules.classes(champion.classes, challenge.classes, policy)
+        count = len(champion.pair.labels) if champion.pair else 0
+        yield rules.unseen(count, champion.seen, champion.seen_by_challenger)
+        if champion.pair is not None:
+            yield rules.no_class_falls(champion.pair, policy)
+
+
+def _merits(challenge: Challenge, policy: GateConfig, seed: int) -> tuple[list[Rule], bool, str]:
+    """Return the rules of which some make a challenger better, whether it is, and why."""
+    champion = challenge.champion
+    if champion is None:
+        return [], True, "the first version of this model"
+    if champion.pair is None:
+        return [], False, ""
+    better = rules.better(champion.pair, policy)
+    if not policy.better_on:
+        return [better], better.passed, better.says
+    not_worse = rules.not_worse(champion.pair, policy, seed)
+    others = list(rules.better_on(champion.pair, champion.export, challenge.export, policy, seed))
+    other = next((rule for rule in others if rule.passed), None)
+    merits = [better, not_worse, *others]
+    if not better.passed and not_worse.passed and other:
+        return merits, True, f"not worse, and {other.rule}: {other.says}"
+    return merits, better.passed, better.says

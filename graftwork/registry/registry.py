@@ -3,6 +3,7 @@
     URI/NAME/VERSION/saved_model.pb ...   a version, a model artifact; as TensorFlow Serving lays models out
     URI/NAME/registry.json                what is known about them, see `state`
     URI/NAME/models.config                what TensorFlow Serving is to serve: the champion
+    URI/NAME/reports/RUN/verdict.html     for people: why a run of the pipeline has promoted a model, or has not
 
 The folder of a version comes first, then its entry; so every entry has a folder. An entry, an alias and what the
 history says of it change in one writing of registry.json.
@@ -164,6 +165,21 @@ class Registry:
         """Note that a challenger was not promoted, and why."""
         event = _event(author, "keep")
         self._change(lambda before: state.kept(before, event))
+
+    def keep_pages(self, run: str, pages: Mapping[str, bytes]) -> str:
+        """Keep the pages of a pipeline's run, which may not outlive it where they are.
+
+        Args:
+            run: Its ID.
+            pages: What is in them, by their file names.
+
+        Returns:
+            The path or URI of their folder.
+        """
+        folder = storage.join(storage.join(self.address, "reports"), run)
+        for page, content in pages.items():
+            storage.write(storage.join(folder, page), content)
+        return folder
 
     def rollback(self, author: Author) -> State:
         """Make the previous champion the champion again.

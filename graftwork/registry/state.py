@@ -54,7 +54,7 @@ class Event(_Part):
         why: In the words of whoever did it, or of the gate.
         run: Of a pipeline, by its ID there; "" if a person did it.
         inputs: One value for everything that the challenger of that run was made of.
-        report: Where to read more about it.
+        report: The folder with the pages of that run.
     """
 
     id: str
