@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graftwork import containers, processes, progress
+from graftwork import containers, housekeeping, processes, progress
 from graftwork.errors import UserError
 
 LOG = "run.log"
@@ -31,6 +31,7 @@ _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 
+_FROM_CACHE = re.compile(r"cache hit \(key=(?P<key>[0-9a-f]+)\)")
 _FAILURE = re.compile(r"Task .*'(?P<step>[^']+)'.* finished with status .*FAILURE")
 
 Listener = Callable[[dict[str, Any]], None]
@@ -60,7 +61,8 @@ def run(
 ) -> Results:
     """Run a pipeline whose outputs are model, metrics and report.
 
-    A step whose inputs have not changed since an earlier run into the same folder is not run again.
+    A step whose inputs have not changed since one of the last runs into the same folder is not run again; what those
+    have not used is removed.
 
     Args:
         pipeline: A KFP pipeline.
@@ -98,9 +100,14 @@ def executed(
     with _locked(output), (output / LOG).open("w", encoding="utf-8") as log:
         if image is not None:
             parameters = containers.seen_from_containers(parameters)
-        with _runner(image, output / _STEPS, parameters, mounts) as runner:
-            outputs = _run(_fitted(pipeline, image), parameters, output, runner, _Lines(log, listener))
-        yield outputs
+        lines = _Lines(log, listener)
+        try:
+            with _runner(image, output / _STEPS, parameters, mounts) as runner:
+                outputs = _run(_fitted(pipeline, image), parameters, output, runner, lines)
+            yield outputs
+        finally:
+            if (output / _STEPS).is_dir():
+                housekeeping.clear(output / _STEPS, lines.from_cache)
 
 
 @contextlib.contextmanager
@@ -158,6 +165,7 @@ class _Lines(io.TextIOBase):
         self.error: tuple[str] | None = None
         self.crash: str | None = None
         self.last: deque[str] = deque(maxlen=5)
+        self.from_cache: set[str] = set()
         self._log, self._listener, self._pending = log, listener, ""
         self._lock = threading.RLock()  # steps of one loop write at the same time, each from a thread of its own
 
@@ -174,6 +182,8 @@ class _Lines(io.TextIOBase):
         self._log.flush()
         event = progress.parse(line)
         if event is None:
+            if hit := _FROM_CACHE.search(line):
+                self.from_cache.add(hit["key"])
             failure = _FAILURE.search(line)
             if failure and self.failed is None:  # what follows is about the steps that cannot run now
                 self.failed = failure["step"].replace("-", "_")

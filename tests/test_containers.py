@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -197,6 +198,24 @@ class TestRun:
         again = graftwork(*given, cwd=tmp_path)
         assert again.returncode == 0
         assert again.stdout.count("cached") == 8
+
+    def test_a_model_is_retrained_where_the_registry_lies(self, image: str, base_file: Path, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", count=120, size=24)
+        shutil.copy(base_file, tmp_path / "base.keras")
+        given = ["retrain", "--data", "photos", "--base-model", "base.keras", "--registry", "models"]
+        given += ["--name", "squares", "--runner", "docker", *QUICK, "--set", "retraining.notify=outcomes/last.json"]
+        first = graftwork(*given, cwd=tmp_path)
+        assert first.returncode == 0, first.stdout + first.stderr
+        assert "squares: promoted; version 1 serves" in first.stdout
+        outcome = tmp_path / "outcomes" / "last.json"
+        assert json.loads(outcome.read_text())["outcome"] == "promoted"
+        assert f'"{tmp_path}/models/squares"' in (tmp_path / "models" / "squares" / "models.config").read_text()
+        assert {path.stat().st_uid for path in (tmp_path / "models").rglob("*")} == {os.getuid()}
+        again = graftwork(*given, cwd=tmp_path)
+        assert "nothing has changed; version 1 serves" in again.stdout, again.stderr
+        assert json.loads(outcome.read_text())["outcome"] == "unchanged"
+        photo = next((tmp_path / "photos").rglob("*.png"))
+        assert graftwork("predict", "models/squares", photo, cwd=tmp_path).returncode == 0
 
     def test_a_mistake_is_told_as_processes_tell_it(self, image: str, base_file: Path, tmp_path: Path) -> None:
         write_photos(tmp_path / "photos", count=6, size=24)

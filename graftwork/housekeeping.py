@@ -1,0 +1,42 @@
+"""Outputs of steps that no recent run has used go, so that a folder does not grow from night to night."""
+
+import os
+import re
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+CACHE = ".kfp_cache"
+"""Where KFP remembers in a local run which outputs a step had: a JSON file for each call, named by its key."""
+RECENT = 5
+"""Runs whose outputs stay, and what they have used of earlier ones."""
+_RUN = re.compile(r".+-(?P<began>\d{4}(-\d\d){5}-\d{6})")  # as KFP names the folders of runs
+_BEGAN = "%Y-%m-%d-%H-%M-%S-%f"
+
+
+def clear(root: Path, used: Collection[str]) -> None:
+    """Remove what none of the last runs has used. Removing too much costs time later, not truth.
+
+    Args:
+        root: Where KFP puts the outputs of steps.
+        used: The keys of outputs that the last run has taken from the cache; their beginnings will do.
+    """
+    for key in used:
+        for entry in (root / CACHE).glob(f"{key}*.json"):
+            entry.touch()
+    found = ((_RUN.fullmatch(path.name), path) for path in root.iterdir())
+    runs = sorted((match["began"], path) for match, path in found if match)
+    if len(runs) <= RECENT:
+        return
+    oldest = datetime.strptime(runs[-RECENT][0], _BEGAN).timestamp()
+    entries = list((root / CACHE).glob("*.json"))
+    unused = [entry for entry in entries if entry.stat().st_mtime < oldest]
+    in_use = "".join(entry.read_text(encoding="utf-8") for entry in entries if entry not in unused)
+    for entry in unused:  # first: what is being removed must not be taken for whole
+        entry.unlink()
+    for _, path in runs[:-RECENT]:
+        if f"{os.sep}{path.name}{os.sep}" not in in_use:
+            with suppress(OSError):  # a container may have written as somebody else
+                shutil.rmtree(path)
