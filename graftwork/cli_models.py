@@ -180,9 +180,12 @@ def _print_versions(name: str, state: "State") -> None:
         rows.append((str(number), _minute(entry.registered), accuracy, interval, images, alias, why))
     for number, since in sorted(state.arriving.items()):
         rows.append((str(number), _minute(since), "", "", "", "arriving", ""))
+    looked = state.looks[-1] if state.looks else None
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    if looked:
+        print(f"last look for news {_minute(looked.at)}: {'there was some' if looked.news else 'nothing'}")
 
 
 def _minute(at: str) -> str:

@@ -118,6 +118,7 @@ def retraining(
             name=name,
             data_fingerprint=sources.outputs["data_fingerprint"],
             base_model_fingerprint=sources.outputs["base_model_fingerprint"],
+            run=run,
             preprocessing=preprocessing,
             input_size=input_size,
             feature_layer=feature_layer,

@@ -213,35 +213,37 @@ class TestPromote:
 
 class TestFind:
     def test_without_a_champion_everything_is_new(self, tmp_path: Path) -> None:
-        found = find(str(tmp_path / "models"), "m", tmp_path / "champion", MadeOf(["base"], ["data"]), "both")
+        found = find(str(tmp_path / "models"), "m", tmp_path / "champion", MadeOf(["base"], ["data"]), "both", "r1")
         assert (found.changed, found.version, found.starts) == (True, 0, [""])
         assert not model.is_model(tmp_path / "champion")
 
     def test_the_champion_is_fetched_and_what_was_tried_is_known(self, flow: Path, tmp_path: Path) -> None:
         with fake_buckets():
             registry = Registry("gs://shelf/models", "m")
-            first = find("gs://shelf/models", "m", tmp_path / "none", MadeOf(["base"], [1]), "both")
+            first = find("gs://shelf/models", "m", tmp_path / "none", MadeOf(["base"], [1]), "both", "r1")
             entry = described(flow / "trained-selected")
             data = {**entry["data"], "inputs": first.inputs}
             number = registry.register(flow / "trained-selected", {**entry, "data": data}, Author("ann"))
             registry.promote(number, None, Author("ann"))
-            found = find("gs://shelf/models", "m", tmp_path / "champion", MadeOf(["base"], [1]), "both")
+            found = find("gs://shelf/models", "m", tmp_path / "champion", MadeOf(["base"], [1]), "both", "r1")
             assert (found.changed, found.version) == (False, 1)
             assert found.starts == [""]  # the champion is a head on the base model
             assert model.read(tmp_path / "champion").description == model.read(flow / "trained-selected").description
-            other = find("gs://shelf/models", "m", tmp_path / "again", MadeOf(["base"], [2]), "champion")
+            other = find("gs://shelf/models", "m", tmp_path / "again", MadeOf(["base"], [2]), "champion", "r2")
             assert (other.changed, other.starts) == (True, ["gs://shelf/models/m/1"])
             for network in ("another base", "base"):
-                again = find("gs://shelf/models", "m", tmp_path / network, MadeOf([network], [3]), "both")
+                again = find("gs://shelf/models", "m", tmp_path / network, MadeOf([network], [3]), "both", "r1")
                 assert again.starts == (["", "gs://shelf/models/m/1"] if network != "base" else [""])
             registry.keep(Author("graftwork", inputs=other.inputs))
-            assert not find("gs://shelf/models", "m", tmp_path / "third", MadeOf(["base"], [2]), "champion").changed
+            assert not find(
+                "gs://shelf/models", "m", tmp_path / "third", MadeOf(["base"], [2]), "champion", "r2"
+            ).changed
 
     def test_something_must_be_named(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no registry is named"):
-            find("", "m", tmp_path / "champion", MadeOf([], []), "both")
+            find("", "m", tmp_path / "champion", MadeOf([], []), "both", "r1")
         with pytest.raises(UserError, match="no model in the registry is named"):
-            find("models", "", tmp_path / "champion", MadeOf([], []), "both")
+            find("models", "", tmp_path / "champion", MadeOf([], []), "both", "r1")
 
 
 class TestCheckData:
@@ -293,23 +295,37 @@ def prepare_config():  # type: ignore[no-untyped-def]
 class TestReportOutcome:
     def test_what_the_registry_says_of_the_run_is_what_happened(self, tmp_path: Path) -> None:
         registry = Registry(str(tmp_path), "m")
-        registry.keep(Author("graftwork", "no better", run="r1", report="page.html"))
-        kept = outcome_of(str(tmp_path), "m", "r1", error="")
-        assert (kept["outcome"], kept["why"], kept["report"]) == ("kept", "no better", "page.html")
-        assert outcome_of(str(tmp_path), "m", "r2", error="")["outcome"] == "unchanged"
-        broken = outcome_of(str(tmp_path), "m", "r3", error="Task judge failed.")
+        registry.keep(Author("graftwork", "no better", run="r1", report="pages"))
+        for state in ("SUCCEEDED", "RUNNING", "FAILED"):
+            kept = outcome_of(str(tmp_path), "m", "r1", state, "afterwards")
+            assert (kept["outcome"], kept["why"], kept["report"]) == ("kept", "no better", "pages")
+
+    # Backends differ in what they call a run that has come to its end.
+    @pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE", "CACHED", "SKIPPED", "RUNNING", ""])
+    def test_a_run_is_unchanged_if_it_has_looked_and_found_nothing(self, state: str, tmp_path: Path) -> None:
+        registry = Registry(str(tmp_path), "m")
+        registry.note_look("r2", news=False)
+        registry.note_look("r3", news=True)
+        assert outcome_of(str(tmp_path), "m", "r2", state)["outcome"] == "unchanged"
+        lost = outcome_of(str(tmp_path), "m", "r3", state)
+        assert lost["outcome"] == "failed"
+        assert "without a verdict" in lost["why"]
+        assert outcome_of(str(tmp_path), "m", "r4", state)["outcome"] == "failed"
+
+    def test_a_run_that_fails_has_failed(self, tmp_path: Path) -> None:
+        Registry(str(tmp_path), "m").note_look("r1", news=False)
+        broken = outcome_of(str(tmp_path), "m", "r1", "FAILED", "Task judge failed.")
         assert (broken["outcome"], broken["why"]) == ("failed", "Task judge failed.")
-        assert outcome_of(str(tmp_path), "m", "r1", error="afterwards")["outcome"] == "kept"
 
     def test_an_unreadable_registry_is_reported_not_raised(self, tmp_path: Path) -> None:
         (tmp_path / "m").mkdir()
         (tmp_path / "m/registry.json").write_text("nonsense")
-        found = outcome_of(str(tmp_path), "m", "r1", error="")
+        found = outcome_of(str(tmp_path), "m", "r1", "SUCCEEDED")
         assert found["outcome"] == "failed"
         assert "cannot be read" in found["why"]
 
     def test_it_goes_to_a_file_and_to_a_bucket(self, tmp_path: Path) -> None:
-        content = outcome_of(str(tmp_path), "m", "r1", error="")
+        content = outcome_of(str(tmp_path), "m", "r1", "SUCCEEDED")
         deliver(content, str(tmp_path / "new/outcome.json"))
         assert json.loads((tmp_path / "new/outcome.json").read_text()) == content
         with fake_buckets() as server:
@@ -330,7 +346,9 @@ class TestReportOutcome:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             with pytest.raises(UserError, match="could not be delivered"):
-                deliver(outcome_of(str(tmp_path), "m", "r1", ""), f"http://127.0.0.1:{server.server_address[1]}")
+                deliver(
+                    outcome_of(str(tmp_path), "m", "r1", "SUCCEEDED"), f"http://127.0.0.1:{server.server_address[1]}"
+                )
         finally:
             server.shutdown()
             server.server_close()

@@ -14,6 +14,7 @@ def find_champion(
     name: str,
     data_fingerprint: str,
     base_model_fingerprint: str,
+    run: str,
     champion: Output[Model],
     preprocessing: str = "",
     input_size: int = 0,
@@ -35,6 +36,7 @@ def find_champion(
         name: Of the model in it.
         data_fingerprint: What the data holds now.
         base_model_fingerprint: What the base model holds now.
+        run: The pipeline run's ID.
         champion: The model that serves now; a folder without a model if there is none.
         preprocessing: As all that follow a parameter of the pipeline: what makes a challenger what it is.
         input_size: Height and width in pixels.
@@ -56,13 +58,14 @@ def find_champion(
             same network.
         inputs: One value for the data, the base model and the settings.
     """
-    from graftwork.components.find_champion.step import run
+    from graftwork.components.find_champion.step import run as run_step
 
-    return run(
+    return run_step(
         registry,
         name,
         champion,
         [base_model_fingerprint, preprocessing, input_size, feature_layer],
         [data_fingerprint, stored_size, prepare, head, fine_tune, gate, drift, precision, seed],
         warm_start,
+        run,
     )

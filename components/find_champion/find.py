@@ -50,7 +50,7 @@ class MadeOf:
         return f"{_hash(self.network)[:_NETWORK]}-{_hash([*self.network, *self.others])}"
 
 
-def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf, warm_start: str) -> Found:
+def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf, warm_start: str, run: str) -> Found:
     """Fetch the champion, and say whether there is anything new to train on.
 
     Args:
@@ -59,6 +59,7 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
         path: Where the champion goes; a folder with a note if there is none.
         made_of: Everything that makes a challenger what it is.
         warm_start: "base", "champion" or "both".
+        run: Of the pipeline, by its ID.
 
     Raises:
         UserError: No registry or model is named, the registry cannot be read, or the champion's folder is gone.
@@ -81,6 +82,7 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
             if warm_start == "both" and _is_the_base(folder, _inputs_of_champion(known), made_of):
                 starts = [""]
     changed = made_of.inputs not in _tried(known)
+    opened.note_look(run, changed)
     progress.note(f"the champion is version {known.champion}" if known.champion else "there is no champion yet")
     if not changed:
         progress.note("data, base model and settings are as they were: nothing to do")

@@ -13,38 +13,45 @@ from graftwork.errors import UserError, in_one_line
 from graftwork.registry.registry import Registry
 
 SCHEMA = "graftwork.outcome/1"
+_OUTCOMES = {"promote": "promoted", "keep": "kept"}
+_FAILED = ("FAILED", "CANCELED", "CANCELLED", "ERROR")
 _TIMEOUT_SECONDS = 30
 _ATTEMPTS = Retry(total=4, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
 
 
-def outcome_of(registry: str, name: str, run: str, error: str) -> dict[str, Any]:
+def outcome_of(registry: str, name: str, run: str, state: str, error: str = "") -> dict[str, Any]:
     """Return the outcome of a run as a JSON object.
+
+    What stands in the registry has happened. What KFP says of the run only makes a failure of what does not stand
+    there: some of its versions call a run that has just succeeded "RUNNING".
 
     Args:
         registry: A folder or gs:// URI.
         name: Of the model in it.
         run: Its ID.
-        error: Why it failed; "" if it did not.
+        state: What KFP says of it, as in "SUCCEEDED".
+        error: What KFP says beyond that.
 
     Returns:
         outcome ("promoted", "kept", "unchanged" or "failed"), why, champion (the version that serves now, None for
         none), report (a folder of pages), model, registry, run, and at, the time.
     """
-    outcome = {"outcome": "failed" if error else "unchanged", "why": error or "nothing new to train on"}
-    champion, report = None, ""
+    outcome, why, champion, report = "failed", error or f"it ended without a verdict; KFP calls it {state}", None, ""
     try:
         known = Registry(registry, name).state()
         champion = known.champion
-        done = [event for event in known.history if event.run == run and event.action in ("promote", "keep")]
+        done = [event for event in known.history if event.run == run and event.action in _OUTCOMES]
+        without_news = any(look.run == run and not look.news for look in known.looks)
         if done:
-            # What stands in the registry has happened, whatever failed after it.
-            outcome = {"outcome": {"promote": "promoted", "keep": "kept"}[done[-1].action], "why": done[-1].why}
-            report = done[-1].report
+            outcome, why, report = _OUTCOMES[done[-1].action], done[-1].why, done[-1].report
+        elif without_news and state not in _FAILED:
+            outcome, why = "unchanged", "nothing new to train on"
     except UserError as unreadable:
-        outcome = {"outcome": "failed", "why": error or in_one_line(unreadable)}
+        why = error or in_one_line(unreadable)
     return {
         "schema": SCHEMA,
-        **outcome,
+        "outcome": outcome,
+        "why": why,
         "champion": champion,
         "report": report,
         "model": name,

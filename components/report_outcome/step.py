@@ -11,8 +11,7 @@ from graftwork.components.report_outcome.report import deliver, outcome_of
 @progress.step("report_outcome")
 def run(status: Any, registry: str, name: str, run: str, outcome: Any, notify: str) -> None:
     """Write the outcome of a run to the KFP artifact `outcome`, and send it to `notify`."""
-    error = "" if status.state == "SUCCEEDED" else status.error_message or f"{status.pipeline_task_name} {status.state}"
-    content = outcome_of(registry, name, run, error)
+    content = outcome_of(registry, name, run, status.state or "", status.error_message or "")
     write_json(Path(outcome.path), content)
     progress.note(f"{content['outcome']}: {content['why']}")
     if notify:

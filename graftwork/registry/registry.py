@@ -26,7 +26,7 @@ from graftwork import storage
 from graftwork.artifacts.folder import read_description
 from graftwork.errors import UserError
 from graftwork.registry import serving, state, stores
-from graftwork.registry.state import FILE, Change, Event, State, Version
+from graftwork.registry.state import FILE, Change, Event, Look, State, Version
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 DESCRIPTION, SCHEMA = "assets.extra/graftwork.json", "graftwork.model/1"
@@ -165,6 +165,11 @@ class Registry:
         """Note that a challenger was not promoted, and why."""
         event = _event(author, "keep")
         self._change(lambda before: state.kept(before, event))
+
+    def note_look(self, run: str, news: bool) -> None:
+        """Note that a run of the pipeline has looked for news, and whether there were any."""
+        look = Look(run=run, at=_now(), news=news)
+        self._change(lambda before: state.looked(before, look))
 
     def keep_pages(self, run: str, pages: Mapping[str, bytes]) -> str:
         """Keep the pages of a pipeline's run, which may not outlive it where they are.

@@ -15,6 +15,7 @@ from graftwork.errors import UserError, in_one_line
 SCHEMA = "graftwork.registry/1"
 FILE = "registry.json"
 CHAMPION, PREVIOUS = "champion", "previous"
+_LOOKS = 30
 
 
 class _Part(BaseModel):
@@ -69,6 +70,20 @@ class Event(_Part):
     report: str = ""
 
 
+class Look(_Part):
+    """A retraining has looked whether anything is new.
+
+    Attributes:
+        run: Of the pipeline, by its ID there.
+        at: When, ISO 8601 in UTC, by the clock of whoever did it.
+        news: Whether anything was.
+    """
+
+    run: str
+    at: str
+    news: bool
+
+
 class State(_Part):
     """The content of registry.json.
 
@@ -82,6 +97,7 @@ class State(_Part):
         leaving: Numbers of versions that were pruned, and whose folders may still be there.
         versions: Every version whose folder is there and whole.
         history: Everything that was done, the latest last.
+        looks: The last times that a retraining has looked for news, the latest last.
     """
 
     name: str
@@ -93,6 +109,7 @@ class State(_Part):
     leaving: tuple[int, ...] = ()
     versions: dict[int, Version] = {}
     history: tuple[Event, ...] = ()
+    looks: tuple[Look, ...] = ()
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
@@ -235,6 +252,12 @@ def rolled_back(state: State, event: Event) -> State:
 def kept(state: State, event: Event) -> State:
     """Note that a challenger was not promoted."""
     return _with(state, event)
+
+
+def looked(state: State, look: Look) -> State:
+    """Note that a retraining has looked for news; tried again, its step finds what it noted before."""
+    others = [other for other in state.looks if other.run != look.run]
+    return state.model_copy(update={"looks": (*others, look)[-_LOOKS:]})
 
 
 def pruned(state: State, numbers: Sequence[int], given_up: Sequence[int], event: Event) -> State:
