@@ -47,6 +47,8 @@ def inference_service(name: str, uri: str, version: int) -> str:
         facts = {"registry": uri, "expected": "gs://, or pvc://CLAIM/FOLDER with --serve-from"}
         raise UserError("KServe cannot see a folder of this machine", facts)
     kubernetes_name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not kubernetes_name[0].isalpha():  # KServe wants a letter there
+        kubernetes_name = f"model-{kubernetes_name}"
     manifest = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
