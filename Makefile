@@ -44,8 +44,8 @@ bench-opening: $(VENV)/.ready-dev    ## Opening a saved model, beside what Keras
 
 lock: $(VENV)/.ready-dev             ## Write the lock files anew
 	$(BIN)/pip install --quiet uv
-	$(BIN)/$(LOCK) --extra demo --extra docker --output-file requirements.lock
-	$(BIN)/$(LOCK) --extra demo --extra docker --extra gpu --output-file requirements-gpu.lock
+	$(BIN)/$(LOCK) --extra demo --extra docker --extra model-registry --output-file requirements.lock
+	$(BIN)/$(LOCK) --extra demo --extra docker --extra model-registry --extra gpu --output-file requirements-gpu.lock
 	$(BIN)/$(LOCK) --extra demo --extra docker --extra hub --extra model-registry --group dev --output-file requirements-dev.lock
 
 image:                               ## The container image that every step runs in on a cluster; VARIANT=gpu for GPU nodes

@@ -185,6 +185,8 @@ class RetrainingConfig(Settings):
     """From which network: the base_model, the champion, or each of them, the better on validation kept."""
     notify: str = ""
     """Where the outcome of every run goes, as JSON: the URL of a webhook, or a path or gs:// URI of a file."""
+    model_registry: str = Field("", pattern=r"^(https?://.+)?$")
+    """URL of a Kubeflow Model Registry that is to say of the model what its registry says, after every run."""
 
 
 class ClusterConfig(Settings):

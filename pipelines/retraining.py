@@ -54,6 +54,7 @@ def retraining(
     gate: dict = {},  # type: ignore[type-arg]
     drift: dict = {},  # type: ignore[type-arg]
     notify: str = USUAL.notify,
+    model_registry: str = USUAL.model_registry,
     precision: str = "auto",
     seed: int = 0,
     ingest_shards: int = DEFAULTS.ingest_shards,
@@ -87,6 +88,7 @@ def retraining(
         gate: When a challenger is promoted, see graftwork.config.GateConfig.
         drift: When the data is no longer what it was, and what then, see graftwork.config.DriftConfig.
         notify: Where the outcome goes, as JSON: the URL of a webhook, or a path or gs:// URI; empty for nowhere.
+        model_registry: URL of a Kubeflow Model Registry that follows the registry; empty for none.
         precision: In which the network computes while features are extracted and layers trained: "float32", "bfloat16",
             or "auto" for bfloat16 where the device has it.
         seed: Of every random choice.
@@ -110,8 +112,8 @@ def retraining(
         "trust_code": trust_code,
     }
     run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    outcome = on_cpu(report_outcome(registry=registry, name=name, run=run, notify=notify)).set_caching_options(False)
-    with dsl.ExitHandler(outcome, name="retraining"):
+    reported = report_outcome(registry=registry, name=name, run=run, notify=notify, model_registry=model_registry)
+    with dsl.ExitHandler(on_cpu(reported).set_caching_options(False), name="retraining"):
         sources = look(data, base, ingest_shards)
         found = find_champion(
             registry=registry,

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from test_registry import ANN, register
 
+from graftwork.components.report_outcome.step import run as report_outcome
 from graftwork.errors import UserError
 from graftwork.registry.mirror import follow
 from graftwork.registry.registry import Author, Registry
@@ -127,8 +129,22 @@ def test_it_says_what_the_registry_says(service: tuple[str, Service], tmp_path: 
     assert held.writes == before
 
 
+@pytest.mark.filterwarnings("ignore:User access token is missing")
+def test_the_last_step_of_a_retraining_tells_it(service: tuple[str, Service], tmp_path: Path) -> None:
+    pytest.importorskip("model_registry")
+    url, held = service
+    registry = Registry(str(tmp_path / "models"), "shelf")
+    ended = SimpleNamespace(state="SUCCEEDED", error_message="")
+    outcome = SimpleNamespace(path=str(tmp_path / "outcome.json"))
+    for told in (0, 1):  # a model that has no version yet, and one that has
+        report_outcome(ended, str(tmp_path / "models"), "shelf", "r1", outcome, "", url)
+        assert len(held.versions) == told
+        registry.promote(register(registry, tmp_path, f"model {told}"), told or None, ANN)
+
+
 def test_a_service_that_does_not_answer(tmp_path: Path) -> None:
     pytest.importorskip("model_registry")
     registry = Registry(str(tmp_path / "models"), "shelf")
+    register(registry, tmp_path, "a")
     with pytest.raises(UserError, match=r"could not be told[\s\S]*the registry itself is right"):
         follow("http://127.0.0.1:9", registry, "ann")

@@ -14,6 +14,7 @@ def report_outcome(  # type: ignore[no-untyped-def]
     run: str,
     outcome: Output[Artifact],
     notify: str = "",
+    model_registry: str = "",
 ):
     """Report how a retraining ended: promoted, kept, unchanged or failed.
 
@@ -24,7 +25,8 @@ def report_outcome(  # type: ignore[no-untyped-def]
         run: The pipeline run's ID.
         outcome: How it ended and why, as JSON.
         notify: Where the same goes: the URL of a webhook, or a path or gs:// URI of a file; "" for nowhere.
+        model_registry: URL of a Kubeflow Model Registry that is to say what the registry says; "" for none.
     """
     from graftwork.components.report_outcome.step import run as run_step
 
-    run_step(status, registry, name, run, outcome, notify)
+    run_step(status, registry, name, run, outcome, notify, model_registry)

@@ -6,13 +6,17 @@ from typing import Any
 from graftwork import progress
 from graftwork.artifacts.folder import write_json
 from graftwork.components.report_outcome.report import deliver, outcome_of
+from graftwork.registry import mirror
+from graftwork.registry.registry import Registry
 
 
 @progress.step("report_outcome")
-def run(status: Any, registry: str, name: str, run: str, outcome: Any, notify: str) -> None:
-    """Write the outcome of a run to the KFP artifact `outcome`, and send it to `notify`."""
+def run(status: Any, registry: str, name: str, run: str, outcome: Any, notify: str, model_registry: str) -> None:
+    """Write the outcome of a run to the KFP artifact `outcome`, send it to `notify`, and tell the `model_registry`."""
     content = outcome_of(registry, name, run, status.state or "", status.error_message or "")
     write_json(Path(outcome.path), content)
     progress.note(f"{content['outcome']}: {content['why']}")
     if notify:
         deliver(content, notify)
+    if model_registry:
+        mirror.follow(model_registry, Registry(registry, name), "graftwork retraining")

@@ -37,6 +37,8 @@ def follow(url: str, registry: Registry, author: str) -> None:
         next = 'pip install "graftwork[model-registry]"'
         raise UserError("Kubeflow Model Registry needs its client", next=next) from None
     known = registry.state()
+    if not known.versions:
+        return
     try:
         client = model_registry.ModelRegistry(url, author=author, async_runner=_to_its_end)
         _register_new(client, registry, known, author)
