@@ -7,8 +7,10 @@ Markdown table and writes benchmarks/memory.json.
 """
 
 import argparse
+import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,10 @@ STEPS = (
     "train_head",
     "fine_tune",
     "evaluate",
+    "check_data",
+    "judge",
+    "promote",
+    "batch_predict",
 )
 SIZE, CLASSES = 32, 4
 
@@ -107,6 +113,32 @@ def run_step(step: str, folder: Path) -> None:
         from graftwork.components.evaluate.evaluate import evaluate
 
         evaluate(folder / "images", [folder / "head", folder / "tuned"], folder / "evaluation", seed=0)
+    elif step == "check_data":
+        from graftwork.artifacts import images, model, trained_on
+        from graftwork.components.check_data.check import check
+        from graftwork.components.promote.promote import record
+        from graftwork.config import DriftConfig
+
+        # The champion has seen the same as the head, but nothing of one image in sixteen.
+        shutil.copytree(folder / "head", folder / "champion")
+        known = record(images.read(folder / "images"), model.read(folder / "champion"))
+        known = dataclasses.replace(known, seen=known.seen[known.seen % 16 > 0])
+        trained_on.write(folder / "champion" / model.TRAINED_ON, known)
+        check(folder / "images", folder / "champion", DriftConfig(), seed=0)
+    elif step == "judge":
+        from graftwork.components.judge.judge import Policy, judge
+
+        judge(folder / "images", folder / "evaluation", folder / "tuned", folder / "champion", "", Policy(), seed=0)
+    elif step == "promote":
+        from graftwork.components.promote.promote import Source, promote
+        from graftwork.registry.registry import Author, Registry
+
+        registry = Registry(str(folder / "models"), "squares")
+        promote(registry, Source(folder / "images", folder / "tuned"), None, {}, Author("benchmark"))
+    elif step == "batch_predict":
+        from graftwork.components.batch_predict.predict import predict
+
+        predict(folder / "tuned", photos, folder / "labels.parquet")
     print(peak_memory_mib())
 
 

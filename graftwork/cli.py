@@ -218,13 +218,15 @@ def _predict_many(model: str, data: str, output: str) -> None:
 
     from graftwork import storage
     from graftwork.quiet import without_native_log
+    from graftwork.registry.registry import fetched
 
-    with without_native_log(), tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+    with (
+        without_native_log(),
+        tempfile.TemporaryDirectory(prefix="graftwork-") as scratch,
+        fetched(model) as chosen,
+    ):
         from graftwork.components.batch_predict.predict import predict as label_all
-        from graftwork.registry.registry import champion_of
 
-        found = Path(model) / "model" if (Path(model) / "model").is_dir() else model
-        chosen = storage.local_copy(champion_of(str(found)), Path(scratch))
         done = label_all(chosen, data, Path(scratch) / "predictions.parquet")
         storage.upload(Path(scratch) / "predictions.parquet", output)
     print(f"{output}  {done.images:,} images labelled, {done.unreadable:,} could not be read")

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from graftwork.errors import UserError
-from graftwork.registry.registry import champion_of
+from graftwork.registry.registry import fetched
 
 _BATCH = 32
 
@@ -25,26 +24,24 @@ def predict(model: str, images: Sequence[str]) -> Iterator[Prediction]:
     """Yield the label of each image, in order.
 
     Args:
-        model: A model folder, the output folder of a run, or a model in a registry for its champion.
+        model: A model folder, the output of a run, or a model in a registry for its champion: a path or gs:// URI.
         images: Paths or gs:// URIs.
 
     Raises:
-        UserError: The model folder is not one.
+        UserError: There is no such model.
     """
-    folder = Path(champion_of(model))
-    if (folder / "model" / "saved_model.pb").is_file():
-        folder = folder / "model"
     import tensorflow as tf
 
     from graftwork.artifacts import model as model_artifact
     from graftwork.components.batch_predict.predict import read
     from graftwork.sources import Row
 
-    opened = model_artifact.read(folder)
-    if opened.description["role"] != "classifier":
-        raise UserError("the model is a base without a head", {"model": model}, next="give a run's DIR/model")
+    with fetched(model) as folder:
+        opened = model_artifact.read(folder)
+        if opened.description["role"] != "classifier":
+            raise UserError("the model is a base without a head", {"model": model}, next="give a run's DIR/model")
+        served = tf.saved_model.load(str(opened.path)).signatures["serving_default"]
     classes = opened.description["classes"]
-    served = tf.saved_model.load(str(opened.path)).signatures["serving_default"]
     for start in range(0, len(images), _BATCH):
         batch: list[Prediction | bytes] = []
         for image in images[start : start + _BATCH]:

@@ -11,9 +11,12 @@ import tensorflow as tf
 from graftwork.artifacts import model
 from graftwork.components.batch_predict.predict import Done, predict
 from graftwork.errors import UserError
+from graftwork.predict import predict as predict_few
+from graftwork.registry.registry import Author, Registry
 from graftwork.shards import Shard
 
 from conftest import CLASSES
+from fake_buckets import fake_buckets
 from images_on_disk import write_photos
 
 
@@ -65,6 +68,19 @@ def test_shards_are_shares_of_the_whole(classifier: Path, photos: Path, tmp_path
     whole = pd.read_parquet(tmp_path / "whole.parquet")
     assert list(joined.image) == list(whole.image)
     assert list(joined.label) == list(whole.label)
+
+
+@pytest.mark.parametrize("place", ["run", "version", "registry", "bucket"])
+def test_a_model_is_found_wherever_it_is_meant(place: str, classifier: Path, photos: Path, tmp_path: Path) -> None:
+    image = str(next((photos / "red").iterdir()))
+    (expected,) = predict_few(str(classifier), [image])
+    with fake_buckets():
+        registry = "gs://shelf/models" if place == "bucket" else str(tmp_path / "models")
+        opened = Registry(registry, "squares")
+        opened.promote(opened.register(classifier, {}, Author("ann")), None, Author("ann"))
+        named = {"run": str(classifier.parent), "version": f"{registry}/squares/1"}.get(place, f"{registry}/squares")
+        (found,) = predict_few(named, [image])
+    assert found == expected
 
 
 def test_a_table_needs_no_labels(classifier: Path, photos: Path, tmp_path: Path) -> None:

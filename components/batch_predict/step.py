@@ -1,12 +1,11 @@
 """The step as a pipeline runs it: a model, a source and a share of it in, a parquet file out."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from graftwork import progress, storage
 from graftwork.components.batch_predict.predict import predict
-from graftwork.registry.registry import champion_of
+from graftwork.registry.registry import fetched
 from graftwork.shards import Shard
 
 
@@ -17,8 +16,7 @@ def run(model: str, data: str, output: str, predictions: Any, shard: str) -> Non
     folder = Path(predictions.path)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"predictions-{share.number:05}-of-{share.total:05}.parquet"
-    with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
-        chosen = storage.local_copy(champion_of(model), Path(scratch))
+    with fetched(model) as chosen:
         done = predict(chosen, data, folder / name, share)
     predictions.metadata["images"], predictions.metadata["unreadable"] = done.images, done.unreadable
     if output:

@@ -105,11 +105,11 @@ def _thinned(before: TrainedOn, sample: int) -> TrainedOn:
 
 
 def _odd(data: Images, keys: tuple[str, ...]) -> Iterator[Odd]:
-    wanted = {key.encode(): place for place, key in enumerate(keys)}
+    wanted = {key: place for place, key in enumerate(keys)}
     found: dict[int, Odd] = {}
-    if wanted:
-        for record in data.dataset("train").as_numpy_iterator():
-            if record["key"] in wanted:
-                label, source = data.classes[record["label"]], record["source"].decode()
-                found[wanted[record["key"]]] = Odd(label, source, record["encoded"])
+    for record in data.records("train") if wanted else ():
+        if record.key in wanted:
+            found[wanted[record.key]] = Odd(data.classes[record.label], record.source, record.encoded)
+        if len(found) == len(wanted):  # they are among the first, see `look`
+            break
     yield from (found[place] for place in sorted(found))

@@ -73,7 +73,7 @@ def promote(
             number = registry.register(
                 folder, {**entry, "data": {**entry["data"], **made_of}, "verdict": dict(verdict)}, author
             )
-    if registry.state().champion != number:
+    if known.champion != number:
         registry.promote(number, instead_of, author)
     return number
 

@@ -14,9 +14,11 @@ import json
 import random
 import re
 import socket
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -309,6 +311,24 @@ def champion_of(uri: str) -> str:
     if champion is None:
         raise UserError("no version is the champion", {"model": uri}, next="graftwork models promote VERSION")
     return opened.folder(champion)
+
+
+@contextmanager
+def fetched(model: str) -> Iterator[Path]:
+    """Yield a local folder with the model that is meant.
+
+    Args:
+        model: A model folder, the output of a run, or a model in a registry for its champion: a path or gs:// URI.
+
+    Raises:
+        UserError: Nothing is there, or the model has no champion.
+    """
+    uri = champion_of(model)
+    inside = storage.join(uri, "model")  # of a run's output
+    if storage.stat(storage.join(inside, stores.WHOLE)) is not None:
+        uri = inside
+    with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+        yield storage.local_copy(uri, Path(scratch))
 
 
 def names(uri: str) -> list[str]:
