@@ -174,6 +174,9 @@ class DriftConfig(Settings):
     """How often chance alone may look like drift, in each kind of comparison."""
     max_shrink: float = Field(0.2, ge=0, le=1)
     """Share of the training images that may be gone since the champion was trained."""
+    max_fall: float = Field(0.05, ge=0, le=1)
+    """By how much the champion's accuracy may have fallen since it was made, where the fall is no chance: labels have
+    changed then, or what they mean."""
     sample: int = Field(500, ge=50, le=5000)
     """How many images are compared at most, old and new."""
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from graftwork.artifacts import trained_on
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.config import DriftConfig
-from graftwork.drift.drift import Tonight, measure
+from graftwork.drift.drift import Tonight, fallen, measure
 from graftwork.drift.two_samples import compare_counts, compare_features, compare_values
 
 COUNTS = {"blue": 400, "red": 600}
@@ -86,6 +86,26 @@ def test_another_balance_is_noticed_and_a_shrunken_source() -> None:
     assert drifted(tonight(np.random.default_rng(2), counts={"blue": 200, "red": 300})) == {"number of images"}
     assert drifted(tonight(np.random.default_rng(2), counts={"blue": 200, "red": 300}), max_shrink=0.6) == set()
     assert drifted(tonight(np.random.default_rng(2), counts={"blue": 405, "red": 595})) == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "noticed"),
+    [
+        ((0.99, 400), (0.90, 400), True),
+        ((0.99, 400), (0.95, 400), False),  # less than max_fall
+        ((0.99, 40), (0.92, 40), False),  # may be chance
+        ((0.90, 400), (0.99, 400), False),
+        ((0.0, 0), (0.5, 100), False),  # nobody looked when it was made
+    ],
+)
+def test_a_champion_that_is_right_less_often(before: tuple[float, int], now: tuple[float, int], noticed: bool) -> None:
+    assert bool(fallen(before, now, DriftConfig())) is noticed
+
+
+@given(st.floats(0, 1), st.integers(0, 10_000), st.floats(0, 1), st.integers(1, 10_000))
+def test_a_fall_is_only_noticed_if_it_is_one(before: float, n: int, now: float, m: int) -> None:
+    if fallen((before, n), (now, m), DriftConfig()):
+        assert before - now > DriftConfig().max_fall
 
 
 def test_a_few_new_images_are_not_compared() -> None:

@@ -126,7 +126,7 @@ WORSE, BETTER = answers(np.arange(IMAGES) >= 80), answers(np.arange(IMAGES) >= 4
 def test_a_better_model_takes_the_place() -> None:
     said = verdict(WORSE, BETTER)
     assert said.promote
-    assert said.reason.startswith("only the challenger is right 40 times, only the champion 0 times, of 1,000")
+    assert said.reason.startswith("of 1,000 images the challenger alone gets 40 right, the champion alone 0: p")
     assert not failed(said)
 
 

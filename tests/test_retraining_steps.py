@@ -86,6 +86,8 @@ class TestJudge:
         page = render(found)
         assert "The challenger is promoted" in page
         assert all(rule.rule in page for rule in found.verdict.rules)
+        assert "Only the challenger is right" in page
+        assert 0 < page.count("<figure>") == len(found.differing) <= 24
 
     def test_the_champion_itself_is_not_better(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
         found = judged(prepared, flow, champion(flow, tmp_path, "trained"))
@@ -119,10 +121,20 @@ class TestJudge:
 
     def test_what_the_data_check_found_counts(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
         serving = champion(flow, tmp_path)
-        assert failed(judged(prepared, flow, serving, drift="drift in brightness")) == {"data"}
-        let_pass = judged(prepared, flow, serving, Policy(drift_may_pass=True), "drift in brightness")
+        held = judged(prepared, flow, serving, Policy(drift=DriftConfig(action="hold")), "drift in brightness")
+        assert failed(held) == {"data"}
+        let_pass = judged(prepared, flow, serving, drift="drift in brightness")
         assert let_pass.verdict.promote
         assert let_pass.verdict.reason.endswith("; drift in brightness")
+
+    def test_labels_that_have_changed_show_in_the_champion(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
+        serving = champion(flow, tmp_path)
+        description = json.loads((serving / model.DESCRIPTION).read_text())
+        description["metrics"]["test"] |= {"accuracy": 0.99, "n": 1000}
+        (serving / model.DESCRIPTION).write_text(json.dumps(description))
+        held = judged(prepared, flow, serving, Policy(drift=DriftConfig(action="hold")))
+        assert failed(held) == {"data"}
+        assert "of the test images, 0.9900 when it was made" in held.verdict.reason
 
     def test_slices_are_patterns_over_sources(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
         policy = Policy(GateConfig(slices={"reds": "red/*", "none": "nothing/*"}))

@@ -1,30 +1,24 @@
 """Measure what the gate looks at, and let it decide."""
 
-import fnmatch
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 import tensorflow as tf
 
-from graftwork import progress
 from graftwork.artifacts import evaluation as evaluation_artifact
 from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model as model_artifact
-from graftwork.artifacts.evaluation import Evaluation
-from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import ModelFolder
-from graftwork.config import GateConfig
+from graftwork.components.judge.compare import Differing, compare
+from graftwork.config import DriftConfig, GateConfig
+from graftwork.drift.drift import fallen
 from graftwork.errors import UserError
 from graftwork.gate import export, verdict
-from graftwork.gate.rules import Export, Given, Pair
+from graftwork.gate.rules import Export
 from graftwork.gate.verdict import Challenge, Champion, Verdict
 from graftwork.served import Served
-
-_BATCH = 32
-_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -32,15 +26,23 @@ class Policy:
     """What a challenger is judged by."""
 
     gate: GateConfig = field(default_factory=GateConfig)
-    drift_may_pass: bool = False
+    drift: DriftConfig = field(default_factory=DriftConfig)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict, and the accuracy of "champion" and "challenger" on the images they were compared on."""
+    """What came of it.
+
+    Attributes:
+        verdict: Of the gate.
+        accuracy: Of "champion" and "challenger" on the images they were compared on.
+        differing: Some of the images about which one of them is right.
+        source: Where the images came from.
+    """
 
     verdict: Verdict
     accuracy: dict[str, float]
+    differing: list[Differing]
     source: str
 
 
@@ -61,7 +63,7 @@ def judge(
         challenger_path: Its model artifact.
         champion_path: The champion's; a folder without one if there is none.
         drift: What of the data has drifted; "" if nothing has.
-        policy: Of the gate, and what drift means to it.
+        policy: Of the gate, and of drift: that the champion has become worse shows only here.
         seed: Of the bootstrap.
 
     Raises:
@@ -78,57 +80,26 @@ def judge(
     requests = [record.encoded for record in islice(data.records("test"), asked)]
     exported = export.check(challenger.path, requests, said["probabilities"][:asked])
     accuracy = evaluated.candidates[name]["test"]["accuracy"]
-    champion, reached = None, {"challenger": accuracy}
+    champion, reached, differing = None, {"challenger": accuracy}, list[Differing]()
     if model_artifact.is_model(champion_path):
         serving = model_artifact.read(champion_path)
         needed = {"latency", "size"} & set(policy.gate.better_on)
         size = export.size_of(serving.path)
         found = _export(serving, requests) if needed else Export(size)
-        pair, keys = compare(data, evaluated, name, serving, policy.gate.slices)
-        seen, by_challenger = seen_before(keys, serving, "champion"), seen_before(keys, challenger, "challenger")
+        compared = compare(data, evaluated, name, serving, policy.gate.slices)
+        pair = compared.pair
+        seen, by_challenger = (
+            seen_before(compared.keys, model, who) for model, who in ((serving, "champion"), (challenger, "challenger"))
+        )
         champion = Champion(serving.description["classes"], found, pair, seen, by_challenger)
+        differing = compared.differing
         if pair:
             both = {"champion": pair.champion, "challenger": pair.challenger}
             reached = {who: float(given.right.mean()) for who, given in both.items()}
-    challenge = Challenge(data.classes, accuracy, exported, drift, policy.drift_may_pass, champion)
-    return Judged(verdict.judge(challenge, policy.gate, seed), reached, data.source)
-
-
-def compare(
-    data: Images, evaluated: Evaluation, candidate: str, champion: ModelFolder, slices: Mapping[str, str]
-) -> tuple[Pair | None, np.ndarray]:
-    """Ask the champion about the test images of classes that it knows, beside what the challenger said of them.
-
-    Returns:
-        Both answers, None if there is no such image; and the keys of these images, bytes (n,).
-    """
-    said = evaluated.predictions(candidate, "test")
-    challengers, champions = np.array(data.classes), np.array(champion.description["classes"])
-    known = np.isin(challengers, champions)[said["labels"]]  # bool (test images,)
-    predicted, confidence = _chosen(said["probabilities"])
-    names, sure = np.empty(len(known), champions.dtype), np.zeros(len(known), np.float32)
-    sources = np.zeros((len(slices), len(known)), bool)
-    row = 0
-    for batch, answers in Served(champion.path).answers(data.dataset("test").batch(_BATCH).prefetch(2)):
-        rows = slice(row, row + len(answers))
-        if (batch["key"].numpy() != said["keys"][rows]).any():
-            raise UserError("the evaluation is of other images", {"images": data.path}, next="evaluate them again")
-        answers = np.nan_to_num(answers)
-        names[rows], sure[rows] = champions[answers.argmax(axis=1)], answers.max(axis=1)
-        for number, pattern in enumerate(slices.values()):
-            sources[number, rows] = [fnmatch.fnmatch(source.decode(), pattern) for source in batch["source"].numpy()]
-        row += len(answers)
-        progress.report(row, len(known), "images")
-    if not known.any():
-        return None, said["keys"][known]
-    labels = challengers[said["labels"]][known]
-    pair = Pair(
-        labels,
-        Given(names[known] == labels, sure[known]),
-        Given(challengers[predicted][known] == labels, confidence[known]),
-        {name: sources[number][known] for number, name in enumerate(slices)},
-    )
-    return pair, said["keys"][known]
+            worse = fallen(_when_made(serving), (reached["champion"], len(pair.labels)), policy.drift)
+            drift = "; ".join(filter(None, (drift, worse)))
+    challenge = Challenge(data.classes, accuracy, exported, drift, policy.drift.action == "warn", champion)
+    return Judged(verdict.judge(challenge, policy.gate, seed), reached, differing, data.source)
 
 
 def seen_before(keys: np.ndarray, model: ModelFolder, who: str) -> int:
@@ -145,10 +116,10 @@ def seen_before(keys: np.ndarray, model: ModelFolder, who: str) -> int:
     return int(record.knows(keys).sum())
 
 
-def _chosen(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the most probable class of each row and its probability, a bounded number of rows at a time."""
-    parts = [np.asarray(probabilities[row : row + _ROWS]) for row in range(0, len(probabilities), _ROWS)]
-    return np.concatenate([part.argmax(axis=1) for part in parts]), np.concatenate([part.max(axis=1) for part in parts])
+def _when_made(model: ModelFolder) -> tuple[float, int]:
+    """Return the accuracy of a model on its own test images, and how many there were; nothing, if nobody looked."""
+    made = model.description.get("metrics", {}).get("test", {})
+    return made.get("accuracy", 0.0), made.get("n", 0)
 
 
 def _export(serving: ModelFolder, requests: list[bytes]) -> Export:

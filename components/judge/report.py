@@ -12,4 +12,11 @@ def render(judged: Judged) -> str:
         verdict=judged.verdict,
         accuracy=judged.accuracy,
         source=judged.source,
+        differing=[
+            (
+                heading,
+                [(image, pages.thumbnail(image.encoded)) for image in judged.differing if image.won is won],
+            )
+            for heading, won in (("Only the challenger is right", True), ("Only the champion is right", False))
+        ],
     )

@@ -25,8 +25,8 @@ def run(
 ) -> bool:
     """Judge the KFP artifact `challenger` beside `champion`; return whether to promote it."""
     gate = validated(GateConfig, policies[0], "the parameter gate")
-    lenient = validated(DriftConfig, policies[1], "the parameter drift").action == "warn"
-    judged = judge(images.path, evaluation.path, challenger.path, champion.path, drift, Policy(gate, lenient), seed)
+    policy = Policy(gate, validated(DriftConfig, policies[1], "the parameter drift"))
+    judged = judge(images.path, evaluation.path, challenger.path, champion.path, drift, policy, seed)
     content = {**judged.verdict.as_json(), "accuracy": judged.accuracy, "policy": gate.model_dump(mode="json")}
     write_json(Path(verdict.path), content)
     Path(report.path).write_text(render(judged), encoding="utf-8")

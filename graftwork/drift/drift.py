@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.stats import fisher_exact
 
 from graftwork.artifacts.trained_on import STATISTICS, TrainedOn
 from graftwork.config import DriftConfig
@@ -112,6 +113,21 @@ def measure(before: TrainedOn, now: Tonight, config: DriftConfig, seed: int = 0,
     findings.append(Finding("features", tested.p <= config.level, tested.distance, tested.p, says))
     order = np.argsort(-tested.oddness, kind="stable")[:oddest]
     return Drift(tuple(findings), now.new_images, tuple(str(now.keys[row]) for row in order))
+
+
+def fallen(before: tuple[float, int], now: tuple[float, int], config: DriftConfig) -> str:
+    """Say that the champion is right less often than when it was made; "" if it is not, or by chance.
+
+    Args:
+        before: Its accuracy on its own test images, and how many there were.
+        now: The same on the test images of now.
+        config: Level and limit.
+    """
+    counts = [(round(accuracy * n), n) for accuracy, n in (now, before)]
+    p = float(fisher_exact([[right, n - right] for right, n in counts], alternative="less").pvalue)
+    if before[0] - now[0] <= config.max_fall or p > config.level:
+        return ""
+    return f"the champion is right in {now[0]:.4f} of the test images, {before[0]:.4f} when it was made: p = {p:.2g}"
 
 
 def _classes(old: Mapping[str, int], new: Mapping[str, int]) -> list[Finding]:

@@ -164,7 +164,7 @@ def accuracy(challenger: float, policy: GateConfig) -> Rule:
 
 def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
     """No class and no slice falls by more than the policy allows, with evidence."""
-    groups = {str(name): pair.labels == name for name in np.unique(pair.labels)}
+    groups = {f"class {name}": pair.labels == name for name in np.unique(pair.labels)}
     groups |= {f"slice {name}": members for name, members in pair.slices.items() if members.any()}
     wins, losses = pair.wins, pair.losses
     counts = {name: (int(wins[rows].sum()), int(losses[rows].sum()), int(rows.sum())) for name, rows in groups.items()}
@@ -176,8 +176,10 @@ def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
         if drops[name] > policy.max_class_drop and p <= CLASS_LEVEL
     }
     worst = max(drops, key=lambda name: drops[name])
-    says = f"the largest fall is {max(0.0, drops[worst]):.4f}, of {worst}; at most {policy.max_class_drop:g} allowed"
-    if fallen:
+    says = f"the largest fall is {drops[worst]:.4f}, of {worst}; at most {policy.max_class_drop:g} allowed"
+    if drops[worst] <= 0:
+        says = "none does"
+    elif fallen:
         listed = ", ".join(f"{name} by {drops[name]:.4f} (p = {p:.2g})" for name, p in fallen.items())
         says = f"fallen by more than {policy.max_class_drop:g}: {listed}"
     elif drops[worst] > policy.max_class_drop:
@@ -189,7 +191,7 @@ def better(pair: Pair, policy: GateConfig) -> Rule:
     """The challenger is right more often, by more than chance."""
     wins, losses, count = int(pair.wins.sum()), int(pair.losses.sum()), len(pair.labels)
     p = p_better(wins, losses)
-    says = f"only the challenger is right {wins} times, only the champion {losses} times, of {count:,}: p = {p:.2g}"
+    says = f"of {count:,} images the challenger alone gets {wins:,} right, the champion alone {losses:,}: p = {p:.2g}"
     return Rule("better", p <= policy.level, p, policy.level, says)
 
 

@@ -1,0 +1,109 @@
+"""The champion and the challenger, asked about the same images."""
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from graftwork import progress
+from graftwork.artifacts.evaluation import Evaluation
+from graftwork.artifacts.images import Images
+from graftwork.artifacts.model import ModelFolder
+from graftwork.errors import UserError
+from graftwork.gate.rules import Given, Pair
+from graftwork.served import Served
+
+_BATCH = 32
+_ROWS = 8192
+_SHOWN = 12
+"""Images at most that are shown of those about which one is right, of either."""
+
+
+@dataclass(frozen=True)
+class Differing:
+    """An image about which one of the two is right."""
+
+    label: str
+    champion: str
+    challenger: str
+    source: str
+    encoded: bytes
+
+    @property
+    def won(self) -> bool:
+        """Whether the challenger is the one."""
+        return self.challenger == self.label
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What both say about the test images of classes that the champion knows.
+
+    Attributes:
+        pair: Both answers; None if there is no such image.
+        keys: Of these images: bytes (n,).
+        differing: Some of the images about which one is right.
+    """
+
+    pair: Pair | None
+    keys: np.ndarray
+    differing: list[Differing]
+
+
+def compare(
+    data: Images, evaluated: Evaluation, candidate: str, champion: ModelFolder, slices: Mapping[str, str]
+) -> Compared:
+    """Ask the champion about the test images, beside what the challenger said of them.
+
+    Args:
+        data: The images.
+        evaluated: The evaluation of the challenger, among others.
+        candidate: Its name there.
+        champion: The champion.
+        slices: Groups of images, see `GateConfig.slices`.
+
+    Raises:
+        UserError: The evaluation is of other images.
+    """
+    said = evaluated.predictions(candidate, "test")
+    challengers, champions = np.array(data.classes), np.array(champion.description["classes"])
+    labels = challengers[said["labels"]]
+    known = np.isin(labels, champions)
+    predicted, confidence = _chosen(said["probabilities"])
+    answered, sure = np.empty(len(known), champions.dtype), np.zeros(len(known), np.float32)
+    sources = np.zeros((len(slices), len(known)), bool)
+    shown: dict[bool, list[Differing]] = {True: [], False: []}
+    row = 0
+    for batch, answers in Served(champion.path).answers(data.dataset("test").batch(_BATCH).prefetch(2)):
+        rows = slice(row, row + len(answers))
+        if (batch["key"].numpy() != said["keys"][rows]).any():
+            raise UserError("the evaluation is of other images", {"images": data.path}, next="evaluate them again")
+        answers = np.nan_to_num(answers)
+        answered[rows], sure[rows] = champions[answers.argmax(axis=1)], answers.max(axis=1)
+        places = [source.decode() for source in batch["source"].numpy()]
+        for number, pattern in enumerate(slices.values()):
+            sources[number, rows] = [fnmatch.fnmatch(place, pattern) for place in places]
+        for index in range(len(answers)):
+            label, before, now = labels[row + index], answered[row + index], challengers[predicted[row + index]]
+            if known[row + index] and (before == label) != (now == label) and len(shown[now == label]) < _SHOWN:
+                encoded = batch["encoded"][index].numpy()
+                shown[now == label].append(Differing(str(label), str(before), str(now), places[index], encoded))
+        row += len(answers)
+        progress.report(row, len(known), "images")
+    keys, differing = said["keys"][known], [*shown[True], *shown[False]]
+    if not known.any():
+        return Compared(None, keys, differing)
+    pair = Pair(
+        labels[known],
+        Given((answered == labels)[known], sure[known]),
+        Given((challengers[predicted] == labels)[known], confidence[known]),
+        {name: sources[number][known] for number, name in enumerate(slices)},
+    )
+    return Compared(pair, keys, differing)
+
+
+def _chosen(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the most probable class of each row and its probability, a bounded number of rows at a time."""
+    parts = [np.asarray(probabilities[row : row + _ROWS]) for row in range(0, len(probabilities), _ROWS)]
+    return np.concatenate([part.argmax(axis=1) for part in parts]), np.concatenate([part.max(axis=1) for part in parts])
