@@ -66,6 +66,8 @@ def show(
         print(json.dumps({**content, "history": [event.model_dump(mode="json") for event in events]}))
         return
     _print_facts(f"{opened.uri.rstrip('/')}/{number}", state.alias_of(number), entry)
+    if report := next((event.report for event in reversed(events) if event.report), ""):
+        print(f"{'pages':<12}{report}")
     for event in events:
         print(f"{event.at:<26}{event.action:<10}{event.by}{f': {event.why}' if event.why else ''}")
 
@@ -170,14 +172,12 @@ def _instead_of(champion: int | None) -> str:
 
 
 def _print_versions(name: str, state: "State") -> None:
-    rows = [(name, "registered", "test accuracy", "95 % interval", "images", "", "promoted")]
+    rows = [(name, "registered", "test accuracy", "95 % interval", "images", "", "")]
     for number in sorted(state.versions, reverse=True):
-        entry, promoted = state.versions[number], state.last("promote", number)
-        why = f"by {promoted.by}{f': {promoted.why}' if promoted.why else ''}" if promoted else ""
-        alias = state.alias_of(number)
+        entry, alias, standing = state.versions[number], state.alias_of(number), _standing(state, number)
         images = f"{entry.metrics['n']:,}" if "n" in entry.metrics else ""
         accuracy, interval = _accuracy(entry), _interval(entry)
-        rows.append((str(number), _minute(entry.registered), accuracy, interval, images, alias, why))
+        rows.append((str(number), _minute(entry.registered), accuracy, interval, images, alias, standing))
     for number, since in sorted(state.arriving.items()):
         rows.append((str(number), _minute(since), "", "", "", "arriving", ""))
     looked = state.looks[-1] if state.looks else None
@@ -186,6 +186,15 @@ def _print_versions(name: str, state: "State") -> None:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     if looked:
         print(f"last look for news {_minute(looked.at)}: {'there was some' if looked.news else 'nothing'}")
+
+
+def _standing(state: "State", number: int) -> str:
+    """Return how a version came to serve, or came to serve no more, in one line."""
+    event = state.last(number, "promote", "rollback")
+    if event is None:
+        return ""
+    done = "promoted" if event.action == "promote" else "back" if event.versions[0] == number else "taken back"
+    return f"{done} by {event.by}{f': {event.why}' if event.why else ''}"
 
 
 def _minute(at: str) -> str:

@@ -33,6 +33,10 @@ def test_a_run_becomes_the_champion(registry: str) -> None:
 def test_going_back_and_forth(registry: str) -> None:
     done = graftwork("models", "rollback", "--registry", registry, "--why", "too slow", "--by", "ann")
     assert done.stdout == "shelf: version 1 is the champion again, instead of 2\n"
+    second, first = graftwork("models", "list", "--registry", registry).stdout.splitlines()[1:]
+    assert second.endswith("taken back by ann: too slow")
+    assert first.endswith("back by ann: too slow")
+    assert "rollback  ann: too slow" in graftwork("models", "show", "2", "--registry", registry).stdout
     done = graftwork("models", "promote", "2", "--registry", registry)
     assert done.stdout == "shelf: version 2 is the champion, instead of 1\n"
     done = graftwork("models", "show", "1", "--registry", registry)

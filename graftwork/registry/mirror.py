@@ -55,7 +55,7 @@ def _register_new(client: Any, registry: Registry, known: State, author: str) ->
     there = {version.name for version in _versions(client, registry.name)}
     for number, version in sorted(known.versions.items()):
         if str(number) not in there:
-            event = known.last("register", number)
+            event = known.last(number, "register")
             client.register_model(
                 registry.name,
                 f"{registry.address}/{number}",

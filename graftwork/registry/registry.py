@@ -203,7 +203,8 @@ class Registry:
                 now = "none" if before.champion is None else f"version {before.champion}"
                 facts = {"model": self.name, "champion now": now}
                 raise UserError("nothing was rolled back: the champion has changed meanwhile", facts)
-            return state.rolled_back(before, _event(author, "rollback", *([previous] if previous else [])))
+            about = [number for number in (previous, before.champion) if number is not None]
+            return state.rolled_back(before, _event(author, "rollback", *about))
 
         after = self._change(back)
         self.tell_servers()

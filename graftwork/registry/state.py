@@ -50,7 +50,7 @@ class Event(_Part):
         at: When, ISO 8601 in UTC, by the clock of whoever did it; the order of events is that of the list.
         by: Who.
         action: register, promote, rollback, prune; or keep, when a challenger was not promoted.
-        versions: Which versions it was about.
+        versions: Which versions it was about; of a rollback, the one that came back and the one that went.
         champion: Which version was the champion afterwards.
         why: In the words of whoever did it, or of the gate.
         run: Of a pipeline, by its ID there; "" if a person did it.
@@ -139,9 +139,9 @@ class State(_Part):
         """Return "champion", "previous" or ""."""
         return next((alias for alias, version in self.aliases.items() if version == number), "")
 
-    def last(self, action: str, number: int) -> Event | None:
-        """Return the latest event of a kind that was about a version."""
-        return next((e for e in reversed(self.history) if e.action == action and number in e.versions), None)
+    def last(self, number: int, *actions: str) -> Event | None:
+        """Return the latest event of some kinds that was about a version."""
+        return next((e for e in reversed(self.history) if e.action in actions and number in e.versions), None)
 
 
 Change = Callable[[State], State]
