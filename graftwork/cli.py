@@ -222,6 +222,7 @@ def _predict_many(model: str, data: str, output: str) -> None:
 
     with (
         without_native_log(),
+        contextlib.redirect_stdout(sys.stderr),  # how far it is
         tempfile.TemporaryDirectory(prefix="graftwork-") as scratch,
         fetched(model) as chosen,
     ):

@@ -16,6 +16,7 @@ from test_end_to_end import steps_run
 from graftwork.registry.registry import Registry
 
 from commands import graftwork
+from fake_buckets import fake_buckets
 from images_on_disk import write_photos
 
 pytestmark = pytest.mark.slow
@@ -201,6 +202,26 @@ def test_the_outcome_goes_to_a_webhook(nights: Nights, webhook: tuple[str, list[
     (outcome,) = received
     assert outcome["outcome"] == "unchanged"
     assert outcome["champion"] == 1
+
+
+def test_everything_may_lie_in_a_bucket(base_file: Path, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", count=150, size=24)
+    given = ["--data", "gs://shelf/photos", "--base-model", "gs://shelf/base.keras", "--registry", "gs://shelf/models"]
+    given += ["--name", "squares", *(text for key, value in QUICK.items() for text in ("--set", f"{key}={value}"))]
+    with fake_buckets() as server:
+        server.put("shelf", "base.keras", {}, base_file.read_bytes())
+        for photo in photos.rglob("*.png"):
+            server.put("shelf", f"photos/{photo.relative_to(photos).as_posix()}", {}, photo.read_bytes())
+        for expected in ("promoted", "unchanged"):
+            done = graftwork("retrain", *given, "--set", "retraining.notify=gs://shelf/last.json", cwd=tmp_path)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert json.loads(server.objects["shelf", "last.json"][1])["outcome"] == expected
+        assert "models/squares/1/saved_model.pb" in server.names()
+        (report,) = {event.report for event in Registry("gs://shelf/models", "squares").state().history}
+        assert f"{report.removeprefix('gs://shelf/')}/verdict.html" in server.names()
+        labels = tmp_path / "labels.parquet"
+        done = graftwork("predict", "gs://shelf/models/squares", "--data", "gs://shelf/photos", "--output", labels)
+        assert done.stdout == f"{labels}  150 images labelled, 0 could not be read\n"
 
 
 def test_what_a_person_took_back_does_not_come_again_by_itself(nights: Nights) -> None:
