@@ -1,18 +1,19 @@
 """The part that all pipelines have in common: from labelled images and a saved model to a trained head."""
 
-from collections.abc import Mapping
 from typing import Any, List, NamedTuple  # noqa: UP035
 
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Metrics, Model
 
 from graftwork.components.extract_features.component import extract_features
+from graftwork.components.fine_tune.component import fine_tune
 from graftwork.components.fingerprint_source.component import fingerprint_source
 from graftwork.components.ingest_images.component import ingest_images
 from graftwork.components.load_base_model.component import load_base_model
 from graftwork.components.prepare_data.component import prepare_data
 from graftwork.components.train_head.component import train_head
-from graftwork.pipelines.scheduling import PARALLELISM, Nodes, on_cpu, retried
+from graftwork.pipelines.interface import Given
+from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
 
 STEPS = (
     "fingerprint_source",
@@ -79,65 +80,59 @@ def ingest(
     return dsl.Collected(task.outputs["ingested"])
 
 
-def graft(
-    data: Any,
-    base_model: Mapping[str, Any],
-    stored_size: Any,
-    prepare: Any,
-    head: Any,
-    precision: Any,
-    seed: Any,
-    ingest_shards: Any,
-    extract_shards: Any,
-    nodes: Nodes,
-) -> Grafted:
-    """Prepare the images, run the frozen base over them once, and train a head on what it says.
-
-    Args:
-        data: As all that follow, a parameter of the pipeline; see `transfer_learning`.
-        base_model: The parameters of the step load_base_model, by their names there.
-        nodes: Where the steps that train or extract run.
-    """
-    sources = look(data, base_model, ingest_shards)
-    base = load(base_model, sources)
-    images, shares = prepare_images(data, sources, base, stored_size, prepare, extract_shards)
-    return Grafted(images, head_on(base, images, shares, head, precision, seed, nodes))
+def graft(given: Given) -> Grafted:
+    """Prepare the images, run the frozen base over them once, and train a head on what it says."""
+    sources = look(given)
+    base = load(given, sources)
+    images, shares = prepare_images(given, sources, base)
+    return Grafted(images, head_on(given, base, images, shares))
 
 
-def look(data: Any, base_model: Mapping[str, Any], ingest_shards: Any) -> Any:
+def tune(given: Given, images: Any, head: Any, **point: Any) -> Any:
+    """Train the last layers below a head on; return the model."""
+    step = fine_tune(
+        images=images, head=head, settings=given.fine_tune, precision=given.precision, seed=given.seed, **point
+    )
+    return given.nodes.run(step).outputs["model"]
+
+
+def look(given: Given) -> Any:
     """Look what data and base model hold now: the one step that always runs."""
     task = fingerprint_source(
-        data=data,
-        base_model=base_model["uri"],
-        custom_objects=base_model["custom_objects"],
-        ingest_shards=ingest_shards,
+        data=given.data,
+        base_model=given.base_model,
+        custom_objects=given.custom_objects,
+        ingest_shards=given.ingest_shards,
     )
     return on_cpu(task).set_caching_options(False)
 
 
-def load(base_model: Mapping[str, Any], sources: Any, **instead: Any) -> Any:
+def load(given: Given, sources: Any, **instead: Any) -> Any:
     """Load the base model, or what is to be loaded in place of it."""
-    return on_cpu(load_base_model(fingerprint=sources.outputs["base_model_fingerprint"], **base_model, **instead))
+    return on_cpu(load_base_model(fingerprint=sources.outputs["base_model_fingerprint"], **given.base, **instead))
 
 
-def prepare_images(data: Any, sources: Any, base: Any, stored_size: Any, prepare: Any, extract_shards: Any) -> Prepared:
+def prepare_images(given: Given, sources: Any, base: Any) -> Prepared:
     """Read the images, at a size that suits the base, and split them."""
     ingested = ingest(
-        data=data,
+        data=given.data,
         fingerprint=sources.outputs["data_fingerprint"],
         shards=sources.outputs["shards"],
         input_size=base.outputs["size"],
-        stored_size=stored_size,
+        stored_size=given.stored_size,
     )
-    prepared = prepare_data(ingested=ingested.output, prepare=prepare, extract_shards=extract_shards)
+    prepared = prepare_data(ingested=ingested.output, prepare=given.prepare, extract_shards=given.extract_shards)
     retried(on_cpu(prepared))
     return Prepared(prepared.outputs["images"], prepared.outputs["Output"])
 
 
-def head_on(base: Any, images: Any, shares: Any, head: Any, precision: Any, seed: Any, nodes: Nodes) -> Any:
+def head_on(given: Given, base: Any, images: Any, shares: Any) -> Any:
     """Run the frozen base over the images once, and train a head on what it says; return the model."""
-    base_folder = base.outputs["model"]
+    folder, nodes = base.outputs["model"], given.nodes
     with dsl.ParallelFor(shares, parallelism=PARALLELISM, name="share of the images") as share:
-        extracted = nodes.run(extract_features(images=images, base_model=base_folder, shard=share, precision=precision))
+        extracted = nodes.run(
+            extract_features(images=images, base_model=folder, shard=share, precision=given.precision)
+        )
     features = dsl.Collected(extracted.outputs["features"])
-    return nodes.run(train_head(features=features, base_model=base_folder, head=head, seed=seed)).outputs["model"]
+    trained = nodes.run(train_head(features=features, base_model=folder, head=given.head, seed=given.seed))
+    return trained.outputs["model"]
