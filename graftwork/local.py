@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import threading
 import warnings
 from collections import deque
@@ -115,7 +116,12 @@ def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts
     # What the user has set for TensorFlow's log stays.
     environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
     if image is None:
-        with _environment(environment), processes.runner() as runner:
+        # KFP's commands leave a folder behind for every step.
+        with (
+            tempfile.TemporaryDirectory(prefix="graftwork-", ignore_cleanup_errors=True) as scratch,
+            _environment({**environment, "TMPDIR": scratch}),
+            processes.runner() as runner,
+        ):
             yield runner
     else:
         with containers.runner(image, root, parameters, environment, mounts) as runner:

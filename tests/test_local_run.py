@@ -95,6 +95,12 @@ class TestLocalRun:
         with pytest.raises(UserError, match="the output folder cannot be written"):
             run(tmp_path / "file" / "out")
 
+    def test_no_temporary_file_is_left_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "temporary").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+        run(tmp_path / "out")
+        assert list((tmp_path / "temporary").iterdir()) == []
+
     def test_the_environment_and_the_terminal_are_left_as_they_were(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
