@@ -239,10 +239,10 @@ class TestFind:
             registry.promote(number, None, Author("ann"))
             found = find("gs://shelf/models", "m", tmp_path / "champion", MadeOf(["base"], [1]), "both", "r1")
             assert (found.changed, found.version) == (False, 1)
-            assert found.starts == [""]  # the champion is a head on the base model
-            assert model.read(tmp_path / "champion").description == model.read(flow / "trained-selected").description
+            assert not model.is_model(tmp_path / "champion")
             other = find("gs://shelf/models", "m", tmp_path / "again", MadeOf(["base"], [2]), "champion", "r2")
             assert (other.changed, other.starts) == (True, ["gs://shelf/models/m/1"])
+            assert model.read(tmp_path / "again").description == model.read(flow / "trained-selected").description
             for network in ("another base", "base"):
                 again = find("gs://shelf/models", "m", tmp_path / network, MadeOf([network], [3]), "both", "r1")
                 assert again.starts == (["", "gs://shelf/models/m/1"] if network != "base" else [""])

@@ -37,7 +37,7 @@ def find_champion(
         data_fingerprint: What the data holds now.
         base_model_fingerprint: What the base model holds now.
         run: The pipeline run's ID.
-        champion: The model that serves now; a folder without a model if there is none.
+        champion: The model that serves now; a folder without a model if there is none, or nothing is new.
         preprocessing: As all that follow a parameter of the pipeline: what makes a challenger what it is.
         input_size: Height and width in pixels.
         feature_layer: Where the base is cut.

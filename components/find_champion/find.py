@@ -56,7 +56,7 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
     Args:
         registry: A folder or gs:// URI.
         name: Of the model.
-        path: Where the champion goes; a folder with a note if there is none.
+        path: Where the champion goes; a folder with a note if there is none, or nothing is new.
         made_of: Everything that makes a challenger what it is.
         warm_start: "base", "champion" or "both".
         run: Of the pipeline, by its ID.
@@ -69,19 +69,17 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
         raise UserError(f"no {'registry' if not registry else 'model in the registry'} is named", next=next)
     opened = Registry(registry, name)
     known = opened.state()
-    starts = [""]
+    changed = made_of.inputs not in _tried(known)
+    uri = "" if known.champion is None else opened.folder(known.champion)
+    if uri:
+        opened.tell_servers()  # should a run have died before it could
     with written_whole(path) as folder:
-        if known.champion is None:
-            (folder / "none.txt").write_text("there is no champion\n")  # a bucket has no empty folders
-        else:
-            opened.tell_servers()  # should a run have died before it could
-            uri = opened.folder(known.champion)
+        if uri and changed:
             with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
                 shutil.copytree(storage.local_copy(uri, Path(scratch)), folder, dirs_exist_ok=True)
-            starts = {"base": [""], "champion": [uri], "both": ["", uri]}[warm_start]
-            if warm_start == "both" and _is_the_base(folder, _inputs_of_champion(known), made_of):
-                starts = [""]
-    changed = made_of.inputs not in _tried(known)
+        else:  # a bucket has no empty folders
+            (folder / "none.txt").write_text("there is no champion, or nothing to compare it with\n")
+        starts = _starts(folder, uri, _inputs_of_champion(known), made_of, warm_start)
     opened.note_look(run, changed)
     progress.note(f"the champion is version {known.champion}" if known.champion else "there is no champion yet")
     if not changed:
@@ -99,13 +97,21 @@ def _inputs_of_champion(known: State) -> str:
     return str(known.versions[known.champion].data.get("inputs", "")) if known.champion else ""
 
 
-def _is_the_base(champion: Path, inputs: str, made_of: MadeOf) -> bool:
-    """Return whether a champion is a head on the base model as it is now: what it says of an image is nothing new."""
+def _starts(champion: Path, uri: str, inputs: str, made_of: MadeOf, warm_start: str) -> list[str]:
+    """Return what to start from. A champion that is a head on the base model as it is now would only repeat that."""
+    if not uri or warm_start == "base":
+        return [""]
+    if warm_start == "champion":
+        return [uri]
+    same = inputs[:_NETWORK] == made_of.inputs[:_NETWORK] and _candidate(champion) == _HEAD
+    return [""] if same else ["", uri]
+
+
+def _candidate(model: Path) -> str:
     try:
-        candidate = json.loads((champion / DESCRIPTION).read_text(encoding="utf-8")).get("candidate")
-    except (OSError, ValueError):  # promoted by hand, from elsewhere
-        return False
-    return candidate == _HEAD and inputs[:_NETWORK] == made_of.inputs[:_NETWORK]
+        return str(json.loads((model / DESCRIPTION).read_text(encoding="utf-8")).get("candidate"))
+    except (OSError, ValueError):  # not made by graftwork
+        return ""
 
 
 def _hash(values: Sequence[Any]) -> str:
