@@ -4,20 +4,23 @@ On a cluster these are plain log lines. A local run sets GRAFTWORK_EVENTS, and e
 behind a marker, which `graftwork.local` turns into progress bars.
 """
 
+import contextlib
 import functools
 import json
 import os
 import secrets
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from graftwork.errors import EXIT_CODE, UserError
+from graftwork.errors import EXIT_CODE, UserError, in_one_line
 
 EVENTS_VARIABLE = "GRAFTWORK_EVENTS"
 MARKER = "::graftwork::"
+_LAST_WORD = "graftwork-failure.txt"
 _EVENT_SECONDS = 0.25
 _LOG_SECONDS = 15.0
 _PROCESS = secrets.token_hex(4)
@@ -43,9 +46,11 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 result = function(*args, **kwargs)
             except UserError as error:
+                _leave_word(in_one_line(error))
                 _emit("error", f"error: {error}", message=str(error))
                 raise SystemExit(EXIT_CODE) from None
             except Exception as error:
+                _leave_word(f"{name}: {type(error).__name__}: {in_one_line(error)}")
                 _emit("crash", f"{name}: failed", message=f"{type(error).__name__}: {error}")
                 raise
             seconds, peak = time.monotonic() - started, peak_memory_mib()
@@ -55,6 +60,12 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return run
 
     return decorate
+
+
+def failure() -> str:
+    """Return why the first step failed of the local run that this step belongs to; "" if none did, or on a cluster."""
+    word = Path(tempfile.gettempdir()) / _LAST_WORD
+    return word.read_text(encoding="utf-8") if _events_wanted() and word.is_file() else ""
 
 
 def note(text: str) -> None:
@@ -115,6 +126,13 @@ def peak_memory_mib() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _leave_word(text: str) -> None:
+    """Tell later steps of a local run, which has a folder for temporary files of its own, why this one failed."""
+    if _events_wanted():
+        with contextlib.suppress(OSError), (Path(tempfile.gettempdir()) / _LAST_WORD).open("x") as file:
+            file.write(text)
 
 
 def _events_wanted() -> bool:

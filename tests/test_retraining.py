@@ -193,6 +193,7 @@ def test_in_trouble_the_champion_serves_on(
     assert decided(file) == before
     reported = json.loads(outcome.read_text())
     assert reported["outcome"] == "failed"
+    assert message in reported["why"]
     assert reported["model"] == "squares"
 
 

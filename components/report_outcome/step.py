@@ -13,7 +13,7 @@ from graftwork.registry.registry import Registry
 @progress.step("report_outcome")
 def run(status: Any, registry: str, name: str, run: str, outcome: Any, notify: str, model_registry: str) -> None:
     """Write the outcome of a run to the KFP artifact `outcome`, send it to `notify`, and tell the `model_registry`."""
-    content = outcome_of(registry, name, run, status.state or "", status.error_message or "")
+    content = outcome_of(registry, name, run, status.state or "", progress.failure() or status.error_message or "")
     write_json(Path(outcome.path), content)
     progress.note(f"{content['outcome']}: {content['why']}")
     if notify:
