@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from graftwork import sources, storage
+from graftwork import progress, sources, storage
 from graftwork._version import __version__
 from graftwork.errors import UserError
 
@@ -65,8 +65,9 @@ def runner(
                 tempfile.TemporaryDirectory(prefix=".scratch-", dir=root, ignore_cleanup_errors=True) as scratch,
                 running.none_left_behind(),
             ):
+                own = {"TMPDIR": scratch, "HOME": scratch, progress.FOLDER_VARIABLE: scratch}
                 yield local.DockerRunner(
-                    environment={**environment, **found, "TMPDIR": scratch, "HOME": scratch},
+                    environment={**environment, **found, **own},
                     mounts=binds,
                     labels={_LABEL: running.label},
                     read_only=True,

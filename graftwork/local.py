@@ -119,7 +119,7 @@ def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts
         # KFP's commands leave a folder behind for every step.
         with (
             tempfile.TemporaryDirectory(prefix="graftwork-", ignore_cleanup_errors=True) as scratch,
-            _environment({**environment, "TMPDIR": scratch}),
+            _environment({**environment, "TMPDIR": scratch, progress.FOLDER_VARIABLE: scratch}),
             processes.runner() as runner,
         ):
             yield runner

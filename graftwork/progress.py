@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,8 +18,9 @@ from typing import Any, ParamSpec, TypeVar
 from graftwork.errors import EXIT_CODE, UserError, in_one_line
 
 EVENTS_VARIABLE = "GRAFTWORK_EVENTS"
+FOLDER_VARIABLE = "GRAFTWORK_RUN_FOLDER"
+"""Names a folder that all steps of a local run share, and that goes with it."""
 MARKER = "::graftwork::"
-_LAST_WORD = "graftwork-failure.txt"
 _EVENT_SECONDS = 0.25
 _LOG_SECONDS = 15.0
 _PROCESS = secrets.token_hex(4)
@@ -64,8 +64,8 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def failure() -> str:
     """Return why the first step failed of the local run that this step belongs to; "" if none did, or on a cluster."""
-    word = Path(tempfile.gettempdir()) / _LAST_WORD
-    return word.read_text(encoding="utf-8") if _events_wanted() and word.is_file() else ""
+    word = _last_word()
+    return word.read_text(encoding="utf-8") if word and word.is_file() else ""
 
 
 def note(text: str) -> None:
@@ -129,10 +129,16 @@ def peak_memory_mib() -> float:
 
 
 def _leave_word(text: str) -> None:
-    """Tell later steps of a local run, which has a folder for temporary files of its own, why this one failed."""
-    if _events_wanted():
-        with contextlib.suppress(OSError), (Path(tempfile.gettempdir()) / _LAST_WORD).open("x") as file:
+    """Tell later steps of a local run why this one failed."""
+    word = _last_word()
+    if word:
+        with contextlib.suppress(OSError), word.open("x", encoding="utf-8") as file:
             file.write(text)
+
+
+def _last_word() -> Path | None:
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Path(folder) / "failure.txt" if folder else None
 
 
 def _events_wanted() -> bool:
