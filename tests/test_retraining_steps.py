@@ -251,6 +251,14 @@ class TestFind:
                 "gs://shelf/models", "m", tmp_path / "third", MadeOf(["base"], [2]), "champion", "r2"
             ).changed
 
+    def test_a_champion_that_no_challenger_can_be_compared_with(self, flow: Path, tmp_path: Path) -> None:
+        registry, serving = Registry(str(tmp_path / "models"), "m"), champion(flow, tmp_path)
+        (serving / model.TRAINED_ON).unlink()
+        registry.promote(registry.register(serving, {}, Author("ann")), None, Author("ann"))
+        with pytest.raises(UserError, match="does not say which images it was trained on"):
+            find(str(tmp_path / "models"), "m", tmp_path / "fetched", MadeOf([], []), "both", "r1")
+        assert not (tmp_path / "fetched").exists()
+
     def test_something_must_be_named(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no registry is named"):
             find("", "m", tmp_path / "champion", MadeOf([], []), "both", "r1")

@@ -13,7 +13,7 @@ from typing import Any
 from graftwork import progress, storage
 from graftwork.artifacts.folder import written_whole
 from graftwork.errors import UserError
-from graftwork.registry.registry import DESCRIPTION, Registry
+from graftwork.registry.registry import DESCRIPTION, TRAINED_ON, Registry
 from graftwork.registry.state import State
 
 _HEAD = "head"
@@ -62,7 +62,8 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
         run: Of the pipeline, by its ID.
 
     Raises:
-        UserError: No registry or model is named, the registry cannot be read, or the champion's folder is gone.
+        UserError: No registry or model is named, the registry cannot be read, the champion's folder is gone, or
+            it does not say what it was trained on.
     """
     if not registry or not name:
         next = "graftwork retrain CONFIG.yaml --registry URI --name NAME"
@@ -77,6 +78,10 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
         if uri and changed:
             with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
                 shutil.copytree(storage.local_copy(uri, Path(scratch)), folder, dirs_exist_ok=True)
+            if not (folder / TRAINED_ON).is_file():  # now, not when a challenger has been trained for nothing
+                facts = {"champion": uri, "expected": TRAINED_ON}
+                next = "promote a model that this version of graftwork has made:  graftwork models promote FOLDER"
+                raise UserError("the champion does not say which images it was trained on", facts, next)
         else:  # a bucket has no empty folders
             (folder / "none.txt").write_text("there is no champion, or nothing to compare it with\n")
         starts = _starts(folder, uri, _inputs_of_champion(known), made_of, warm_start)
