@@ -48,12 +48,13 @@ class Display:
         elif kind == "note":
             self._note(event["text"], self._running.get(process))
         elif kind == "end":
-            self._print_notes(self._running.pop(process, None))
+            if ended := self._running.pop(process, None):
+                self._print_notes(ended.notes)
             peak = f"{event['peak_mib'] / 1024:.1f} GiB"
             self._line("✓", "green", event["step"], f"{event['seconds']:6.1f} s   {peak}")
         elif kind in ("error", "crash") and process in self._running:
             failed = self._running.pop(process)
-            self._print_notes(failed)
+            self._print_notes(failed.notes)
             self._line("✗", "red", failed.step, f"{failed.seconds:6.1f} s")
 
     def finish(self) -> None:
@@ -72,10 +73,10 @@ class Display:
         if running is not None and (len(self._running) > 1 or running.notes):
             running.notes.append(text)
         else:
-            self._console.print(Text(f"     {text}", style="dim"), soft_wrap=True)
+            self._print_notes([text])
 
-    def _print_notes(self, running: "_Running | None") -> None:
-        for text in running.notes if running else ():
+    def _print_notes(self, notes: list[str]) -> None:
+        for text in notes:
             self._console.print(Text(f"     {text}", style="dim"), soft_wrap=True)
 
     def _line(self, mark: str, style: str, step: str, detail: str) -> None:

@@ -14,14 +14,6 @@ from kfp import dsl
 from graftwork.pipelines.scheduling import DEFAULTS, Nodes
 
 _REQUIRED = inspect.Parameter.empty
-_BASE = (
-    "preprocessing",
-    "input_size",
-    "feature_layer",
-    "architecture",
-    "custom_objects",
-    "trust_code",
-)
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ SOURCES = {
         " a KerasHub preset.",
     ),
 }
-TRAINING = {
+BASE = {
     "preprocessing": Parameter(
         str, "What the base's pixels need, by name or as JSON with scale and offset; empty to find it.", ""
     ),
@@ -62,6 +54,8 @@ TRAINING = {
         str, "A module, or a .py file (a path or gs:// URI), that registers the classes the base needs.", ""
     ),
     "trust_code": Parameter(bool, "Whether Python code in the base's file may run.", False),
+}
+TRAINING = {
     "stored_size": Parameter(
         int, "Shorter side in pixels to which larger images are shrunk; 0 for 1.15 times the base's input.", 0
     ),
@@ -118,7 +112,7 @@ class Given:
     @property
     def base(self) -> dict[str, Any]:
         """The parameters of the step load_base_model, by their names there."""
-        return {"uri": self.base_model, **{name: self._values[name] for name in _BASE}}
+        return {"uri": self.base_model, **{name: self._values[name] for name in BASE}}
 
     @property
     def nodes(self) -> Nodes:
@@ -134,7 +128,7 @@ def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Cal
         display_name: The same for people.
         own: More parameters, or others of the same name.
     """
-    named = {**SOURCES, **TRAINING, **own, **CLUSTER}
+    named = {**SOURCES, **BASE, **TRAINING, **own, **CLUSTER}
     parameters = sorted(named.items(), key=lambda item: item[1].default is not _REQUIRED)
 
     def decorate(build: Callable[[Given], Any]) -> Any:

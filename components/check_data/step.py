@@ -19,8 +19,7 @@ def run(images: Any, champion: Any, drift: Any, report: Any, policy: dict[str, A
     write_json(Path(drift.path), checked.drift.as_json() if checked.drift else {"why": checked.why})
     Path(report.path).write_text(render(checked), encoding="utf-8")
     progress.note(checked.why)
-    findings = checked.drift.findings if checked.drift else ()
-    drifted = {finding.what: finding.says for finding in findings if finding.drifted}
+    drifted = {finding.what: finding.says for finding in (checked.drift.drifted if checked.drift else ())}
     if drifted and config.action == "stop":
         odd = {"least like before": ", ".join(image.source for image in checked.odd[:3])} if checked.odd else {}
         next = "the champion serves on; look at the data, or let it pass:  --set drift.action=warn"

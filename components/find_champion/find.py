@@ -12,13 +12,11 @@ from typing import Any
 
 from graftwork import progress, storage
 from graftwork.artifacts.folder import written_whole
+from graftwork.artifacts.model_files import DESCRIPTION, HEAD_ON_BASE, TRAINED_ON, without_record
 from graftwork.errors import UserError
-from graftwork.registry.registry import DESCRIPTION, TRAINED_ON, Registry
+from graftwork.registry.registry import Registry
 from graftwork.registry.state import State
 
-_HEAD = "head"
-"""The candidate that is the base model's network, unchanged, with a new head; as in train_head, which imports
-TensorFlow."""
 _NETWORK = 16
 
 
@@ -79,9 +77,7 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
             with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
                 shutil.copytree(storage.local_copy(uri, Path(scratch)), folder, dirs_exist_ok=True)
             if not (folder / TRAINED_ON).is_file():  # now, not when a challenger has been trained for nothing
-                facts = {"champion": uri, "expected": TRAINED_ON}
-                next = "promote a model that this version of graftwork has made:  graftwork models promote FOLDER"
-                raise UserError("the champion does not say which images it was trained on", facts, next)
+                raise without_record("champion", uri)
         else:  # a bucket has no empty folders
             (folder / "none.txt").write_text("there is no champion, or nothing to compare it with\n")
         starts = _starts(folder, uri, _inputs_of_champion(known), made_of, warm_start)
@@ -108,7 +104,7 @@ def _starts(champion: Path, uri: str, inputs: str, made_of: MadeOf, warm_start: 
         return [""]
     if warm_start == "champion":
         return [uri]
-    same = inputs[:_NETWORK] == made_of.inputs[:_NETWORK] and _candidate(champion) == _HEAD
+    same = inputs[:_NETWORK] == made_of.inputs[:_NETWORK] and _candidate(champion) == HEAD_ON_BASE
     return [""] if same else ["", uri]
 
 

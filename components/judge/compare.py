@@ -71,6 +71,8 @@ def compare(
     labels = challengers[said["labels"]]
     known = np.isin(labels, champions)
     predicted, confidence = _chosen(said["probabilities"])
+    said_names = challengers[predicted]
+    right = said_names == labels
     answered, sure = np.empty(len(known), champions.dtype), np.zeros(len(known), np.float32)
     sources = np.zeros((len(slices), len(known)), bool)
     shown: dict[bool, list[Differing]] = {True: [], False: []}
@@ -84,11 +86,12 @@ def compare(
         places = [source.decode() for source in batch["source"].numpy()]
         for number, pattern in enumerate(slices.values()):
             sources[number, rows] = [fnmatch.fnmatch(place, pattern) for place in places]
-        for index in range(len(answers)):
-            label, before, now = labels[row + index], answered[row + index], challengers[predicted[row + index]]
-            if known[row + index] and (before == label) != (now == label) and len(shown[now == label]) < _SHOWN:
-                encoded = batch["encoded"][index].numpy()
-                shown[now == label].append(Differing(str(label), str(before), str(now), places[index], encoded))
+        held = answered[rows] == labels[rows]
+        for index in np.flatnonzero(known[rows] & (held != right[rows])):
+            examples = shown[bool(right[row + index])]
+            if len(examples) < _SHOWN:
+                label, before, now = (str(names[row + index]) for names in (labels, answered, said_names))
+                examples.append(Differing(label, before, now, places[index], batch["encoded"][index].numpy()))
         row += len(answers)
         progress.report(row, len(known), "images")
     keys, differing = said["keys"][known], [*shown[True], *shown[False]]
@@ -97,7 +100,7 @@ def compare(
     pair = Pair(
         labels[known],
         Given((answered == labels)[known], sure[known]),
-        Given((challengers[predicted] == labels)[known], confidence[known]),
+        Given(right[known], confidence[known]),
         {name: sources[number][known] for number, name in enumerate(slices)},
     )
     return Compared(pair, keys, differing)

@@ -11,6 +11,7 @@ from graftwork.artifacts import evaluation as evaluation_artifact
 from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts.model import ModelFolder
+from graftwork.artifacts.model_files import without_record
 from graftwork.components.judge.compare import Differing, compare
 from graftwork.config import DriftConfig, GateConfig
 from graftwork.drift.drift import fallen
@@ -110,9 +111,7 @@ def seen_before(keys: np.ndarray, model: ModelFolder, who: str) -> int:
     """
     record = model.trained_on
     if record is None:
-        facts = {"model": model.path, "expected": model_artifact.TRAINED_ON}
-        next = "promote a model that this version of graftwork has made:  graftwork models promote FOLDER"
-        raise UserError(f"the {who} does not say which images it was trained on", facts, next)
+        raise without_record(who, model.path)
     return int(record.knows(keys).sum())
 
 

@@ -17,8 +17,8 @@ from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts import trained_on
 from graftwork.artifacts.images import Images
+from graftwork.artifacts.model_files import without_record
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.errors import UserError
 from graftwork.registry.registry import Author, Registry, described
 from graftwork.served import Served
 
@@ -92,7 +92,7 @@ def record(data: Images, model: model_artifact.ModelFolder) -> TrainedOn:
     """
     known = model.trained_on
     if known is None:
-        raise UserError("the challenger does not say which images it was trained on", {"model": model.path})
+        raise without_record("challenger", model.path)
     statistics: list[np.ndarray] = []
 
     def some() -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ from graftwork import metering, progress
 from graftwork.artifacts import features, model
 from graftwork.artifacts import trained_on as trained_on_artifact
 from graftwork.artifacts.model import HEAD
+from graftwork.artifacts.model_files import HEAD_ON_BASE
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.balance import class_weights
 from graftwork.components.train_head.linear import regularization_path
@@ -25,9 +26,6 @@ from graftwork.config import HeadConfig
 from graftwork.errors import UserError
 from graftwork.metering import Meter
 from graftwork.selection import rank
-
-CANDIDATE = "head"
-
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 """(kernel, bias) of each dense layer, first to last."""
@@ -86,7 +84,7 @@ def train_head(
     head = as_keras(best.layers)
     description = {
         **base.origin,
-        "candidate": CANDIDATE + base.suffix,
+        "candidate": HEAD_ON_BASE + base.suffix,
         "classes": cached.classes,
         "stored_size": cached.description["stored_size"],
         "data": {"source": cached.description["source"], "fingerprint": cached.description["images"]},

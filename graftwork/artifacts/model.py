@@ -27,18 +27,17 @@ import graftwork.artifacts.activations  # Keras finds what these two register in
 import graftwork.artifacts.saved_function  # noqa: F401
 from graftwork import __version__, imaging
 from graftwork.artifacts import code as custom_code
+from graftwork.artifacts import model_files
 from graftwork.artifacts import trained_on as records
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.metering import Profile
 
-SCHEMA = "graftwork.model/1"
-EXTRAS = Path("assets.extra")
-DESCRIPTION = EXTRAS / "graftwork.json"
+SCHEMA, EXTRAS = model_files.SCHEMA, Path(model_files.EXTRAS)
+DESCRIPTION, TRAINED_ON = Path(model_files.DESCRIPTION), Path(model_files.TRAINED_ON)
 KERAS_MODEL = EXTRAS / "model.keras"
 KEPT_HEAD = EXTRAS / "head.keras"
-TRAINED_ON = EXTRAS / "trained_on.npz"
 BACKBONE, BASE, HEAD = "backbone", "base", "head"
 """Names of the layers in a classifier: its backbone, the network inside that, and its head."""
 

@@ -51,10 +51,14 @@ class Drift:
     oddest: tuple[str, ...] = field(default=())
 
     @property
+    def drifted(self) -> list[Finding]:
+        """What has changed by more than chance and by more than a trifle."""
+        return [finding for finding in self.findings if finding.drifted]
+
+    @property
     def problem(self) -> str:
         """What has drifted, in one line; "" if nothing has. What no test has found is said in full."""
-        drifted = (finding for finding in self.findings if finding.drifted)
-        names = (finding.what if finding.p is not None else f"{finding.what} ({finding.says})" for finding in drifted)
+        names = (f.what if f.p is not None else f"{f.what} ({f.says})" for f in self.drifted)
         found = ", ".join(names)
         return f"drift in {found}" if found else ""
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from graftwork.artifacts.model_files import EXTRAS
 from graftwork.errors import in_one_line
 from graftwork.gate.rules import Export
 
 REQUESTS = 100
 """About how many images to ask."""
 _SCRIPT = Path(__file__).with_name("clean.py")
-_EXTRAS = "assets.extra"
 _TIMEOUT_SECONDS = 600
 
 
@@ -57,4 +57,4 @@ def size_of(model: str | os.PathLike[str]) -> int:
     """Return the size in bytes of what a server loads of a model folder."""
     folder = Path(model)
     files = (path for path in folder.rglob("*") if path.is_file())
-    return sum(path.stat().st_size for path in files if path.relative_to(folder).parts[0] != _EXTRAS)
+    return sum(path.stat().st_size for path in files if path.relative_to(folder).parts[0] != EXTRAS)

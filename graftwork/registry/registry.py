@@ -26,14 +26,12 @@ from typing import Any
 
 from graftwork import storage
 from graftwork.artifacts.folder import read_description
+from graftwork.artifacts.model_files import DESCRIPTION, SCHEMA
 from graftwork.errors import UserError
 from graftwork.registry import serving, state, stores
 from graftwork.registry.state import FILE, Change, Event, Look, State, Version
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-DESCRIPTION, SCHEMA = "assets.extra/graftwork.json", "graftwork.model/1"
-TRAINED_ON = "assets.extra/trained_on.npz"
-"""As in artifacts.model, which imports TensorFlow."""
 _PATIENCE_SECONDS = 120.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 2.0
 _ARRIVAL = timedelta(days=1)
