@@ -51,14 +51,14 @@ def show(
     json_: Json = False,
 ) -> None:
     """Say everything that is known about a version, and what was done with it."""
+    from graftwork.registry.state import no_champion, no_version
+
     opened = _open(registry, name)
     state = opened.state()
     number = state.champion if version is None else version
     if number is None:
-        raise UserError("no version is the champion", {"model": opened.name}, next="name one: graftwork models show 1")
+        raise no_champion(state)
     if number not in state.versions:
-        from graftwork.registry.state import no_version
-
         raise no_version(state, number)
     entry, events = state.versions[number], [event for event in state.history if number in event.versions]
     if json_:
@@ -75,7 +75,9 @@ def show(
 @models.command()
 def promote(
     registry: Uri,
-    what: Annotated[str, typer.Argument(metavar="VERSION|FOLDER", help="A version, or a run's output to register.")],
+    what: Annotated[
+        str, typer.Argument(metavar="VERSION|FOLDER", help="A version, or a run's output to register; ./7 is a folder.")
+    ],
     name: Name = None,
     why: Why = "",
     by: By = "",
@@ -85,7 +87,7 @@ def promote(
 
     who = author(by, why)
     folder = Path(what) / "model" if (Path(what) / "model").is_dir() else Path(what)
-    if what.isdecimal() and not folder.is_dir():
+    if what.isdecimal():
         opened, number = _open(registry, name), int(what)
         champion = opened.state().champion
     else:
@@ -150,10 +152,9 @@ def serve_manifest(
 ) -> None:
     """Print what a server has to be told to serve the champion."""
     from graftwork.registry import serving
-    from graftwork.registry.registry import champion_of
 
     opened = _open(registry, name)
-    champion = int(champion_of(opened.uri).rpartition("/")[2])
+    champion = int(opened.champion().rpartition("/")[2])
     formats = {"kserve": serving.inference_service, "tensorflow-serving": serving.model_config}
     if format not in formats:
         raise UserError(f"there is no format {format!r}", {"formats": ", ".join(formats)})

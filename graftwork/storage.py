@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 
 from graftwork import buckets
 from graftwork.errors import UserError
@@ -56,13 +57,14 @@ def parent(uri: str) -> str:
 
 
 def stat(uri: str) -> Stat | None:
-    """Return size and version of one file, None if there is none."""
+    """Return size and version of one file, None if there is none.
+
+    Raises:
+        UserError: It may not be looked at.
+    """
     if not is_remote(uri):
-        try:
-            found = Path(uri).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return Stat(uri, found.st_size, str(found.st_mtime_ns))
+        found = _status(uri)
+        return _local(uri, found) if found else None
     name = buckets.split(uri)[1]
     with buckets.plain_words(uri):
         blob = buckets.bucket(uri).get_blob(name, retry=buckets.patience()) if name else None
@@ -70,7 +72,11 @@ def stat(uri: str) -> Stat | None:
 
 
 def walk(uri: str) -> Iterator[Stat]:
-    """Yield every file below a folder, sorted by name, hidden files left out; nothing if there is no such folder."""
+    """Yield every file below a folder, sorted by name, hidden files left out; nothing if there is no such folder.
+
+    Raises:
+        UserError: A folder may not be looked into.
+    """
     if not is_remote(uri):
         yield from _walk_local(uri)
         return
@@ -170,16 +176,36 @@ def _walk_local(folder: str) -> Iterator[Stat]:
             names = sorted(entry.name for entry in listing)  # not the entries: they are four times as large
     except (FileNotFoundError, NotADirectoryError):
         return
+    except OSError as error:
+        raise _unreadable(folder, error) from None
     for name in names:
         if _hidden(name):
             continue
         path = f"{folder.rstrip('/')}/{name}"  # begins with the folder as it was given, "./" and all
-        if Path(path).is_dir():
+        found = _status(path)
+        if found is None:  # a dangling link
+            continue
+        if S_ISDIR(found.st_mode):
             yield from _walk_local(path)
         else:
-            found = stat(path)
-            if found is not None:  # a dangling link
-                yield found
+            yield _local(path, found)
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _local(path: str, found: os.stat_result) -> Stat:
+    return Stat(path, found.st_size, str(found.st_mtime_ns))
+
+
+def _unreadable(uri: str, error: OSError) -> UserError:
+    return UserError("it cannot be read", {"file": uri, "why": error.strerror or error})
 
 
 def _hidden(name: str) -> bool:

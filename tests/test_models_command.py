@@ -44,6 +44,25 @@ def test_going_back_and_forth(registry: str) -> None:
     assert "photos" in done.stdout
 
 
+def test_a_number_is_a_version_whatever_lies_in_the_folder(registry: str, tmp_path: Path) -> None:
+    exported(tmp_path / "1/model", "another")
+    done = graftwork("models", "promote", "1", "--registry", registry, cwd=tmp_path)
+    assert done.stdout == "shelf: version 1 is the champion, instead of 2\n"
+    done = graftwork("models", "promote", "./1", "--registry", registry, cwd=tmp_path)
+    assert done.stdout == "shelf: version 3 is the champion, instead of 1\n"
+
+
+def test_a_registry_that_has_lost_its_file(registry: str) -> None:
+    (Path(registry) / "shelf/registry.json").unlink()
+    for command in (["models", "show"], ["models", "prune", "--keep", "1"], ["serve-manifest"]):
+        done = graftwork(*command, "--registry", registry)
+        assert done.returncode == 2
+        assert "the registry has lost which version is the champion" in done.stderr
+    assert graftwork("models", "promote", "2", "--registry", registry).returncode == 0
+    done = graftwork("serve-manifest", "--registry", registry, "--format", "tensorflow-serving")
+    assert "versions: 2 " in done.stdout
+
+
 def test_pruning(registry: str, tmp_path: Path) -> None:
     exported(tmp_path / "run-three/model", "three")
     graftwork("models", "promote", tmp_path / "run-three", "--registry", registry)

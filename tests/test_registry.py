@@ -19,7 +19,7 @@ from graftwork import buckets
 from graftwork.errors import UserError
 from graftwork.registry import registry as registries
 from graftwork.registry import state as states
-from graftwork.registry.registry import Author, Registry, author, described, names, only_name
+from graftwork.registry.registry import Author, Registry, author, described, meant, names, only_name
 from graftwork.registry.state import Event, State, Version
 
 from fake_buckets import FakeBuckets, fake_buckets
@@ -125,6 +125,20 @@ def test_the_server_is_told_about_the_champion(place: str, tmp_path: Path) -> No
     assert "versions: 1 " in storage.read(f"{place}/shelf/models.config").decode()
 
 
+def test_where_the_server_sees_the_registry_stays_what_it_was(tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "models"), "shelf")
+    for content in ("one", "two"):
+        registry.promote(register(registry, tmp_path, content), registry.state().champion, ANN)
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "models")  # as a person has mounted it
+    config = tmp_path / "models/shelf/models.config"
+    before = config.read_text()
+    Registry(str(tmp_path / "elsewhere"), "shelf").rollback(ANN)
+    assert config.read_text() == before.replace("versions: 2 ", "versions: 1 ")
+    config.write_text("nonsense")
+    registry.promote(2, 1, ANN)
+    assert config.read_text() == before
+
+
 def test_a_version_is_not_promoted_over_one_that_it_was_not_compared_with(place: str, tmp_path: Path) -> None:
     registry = Registry(place, "shelf")
     first, second, third = (register(registry, tmp_path, content) for content in ("one", "two", "three"))
@@ -174,9 +188,50 @@ def test_versions_without_a_registry_are_found_by_their_folders(place: str, tmp_
     known = registry.state()
     assert sorted(known.versions) == [1, 2]
     assert known.versions[1].metrics["accuracy"] == 0.9
+    for asked in (registry.champion, lambda: meant(registry.uri), lambda: registry.prune(1, ANN)):
+        with pytest.raises(UserError, match=r"lost which version is the champion[\s\S]*1, 2"):
+            asked()
     registry.promote(2, None, ANN)
+    assert registry.champion() == meant(registry.uri) == f"{place}/shelf/2"
     assert registry.state().champion == 2
     assert register(registry, tmp_path, "three") == 3
+
+
+def test_what_is_meant_by_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry(str(tmp_path / "models"), "shelf")
+    register(registry, tmp_path, "one")
+    with pytest.raises(UserError, match="no version is the champion"):
+        meant(registry.uri)
+    registry.promote(1, None, ANN)
+    exported(tmp_path / "output/model")
+    assert meant(str(tmp_path / "output")) == str(tmp_path / "output/model")
+    for folder in ("models/shelf/1", "output/model", "nothing"):
+        assert meant(str(tmp_path / folder)) == str(tmp_path / folder)
+    monkeypatch.chdir(registry.uri)
+    assert meant(".") == f"{registry.uri}/1"
+    monkeypatch.chdir(tmp_path / "output/model")
+    assert meant(".") == "."
+
+
+def test_a_registry_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "models"), "shelf")
+    register(registry, tmp_path, "one")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    Path(registry.uri).chmod(0o000)
+
+    def refused() -> None:
+        if os.geteuid() == 0:  # whom nothing is refused
+            os.seteuid(65534)
+        asked = (registry.state, registry._store.versions, lambda: names(str(tmp_path / "models")))
+        for ask in (*asked, lambda: meant(registry.uri)):
+            with pytest.raises(UserError, match=r"cannot be read[\s\S]*Permission denied"):
+                ask()
+
+    try:
+        assert os.waitpid(forked(refused), 0)[1] == 0
+    finally:
+        Path(registry.uri).chmod(0o755)
 
 
 def test_models_are_told_apart(place: str, tmp_path: Path) -> None:

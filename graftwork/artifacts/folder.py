@@ -65,6 +65,8 @@ def read_description(folder: str | os.PathLike[str], file: str, schema: str) -> 
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise not_an_artifact(kind, path, "the file is missing") from None
+    except OSError as error:
+        raise UserError(f"the {kind} artifact cannot be read", {"file": path, "why": error.strerror or error}) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise not_an_artifact(kind, path, f"not JSON: {error}") from None
     found = content.get("schema") if isinstance(content, dict) else None

@@ -116,6 +116,17 @@ class Registry:
             )
         return uri
 
+    def champion(self) -> str:
+        """Return the path or URI of the version that serves.
+
+        Raises:
+            UserError: There is none, nobody knows which one it is, or its folder is gone.
+        """
+        known = self.state()
+        if known.champion is None:
+            raise state.no_champion(known)
+        return self.folder(known.champion)
+
     def register(self, folder: Path, version: Mapping[str, Any], author: Author) -> int:
         """Copy a model folder into the registry as a version of its own; it does not serve yet.
 
@@ -223,6 +234,8 @@ class Registry:
 
         def take_out(before: State) -> State:
             nonlocal gone
+            if before.forgotten:  # the one that serves might go
+                raise state.no_champion(before)
             gone = state.expendable(before, keep)
             late = [number for number, since in before.arriving.items() if _is_late(since)]
             if not gone and not late:
@@ -238,17 +251,19 @@ class Registry:
     def tell_servers(self) -> None:
         """Write which version is the champion to where TensorFlow Serving looks; it follows registry.json.
 
-        Whoever changes the champion does this. It is right to do it again where one may have died in between.
+        Whoever changes the champion does this. It is right to do it again where one may have died in between. Of what
+        is written already only the version changes: they may see the registry under another path than the server.
         """
         while True:
             found = self._store.read(serving.FILE)  # first: whoever changes the champion now makes the writing fail
             champion = self.state().champion
             if champion is None:
                 return
-            wanted = serving.model_config(self.name, self.address, champion).encode()
-            if (found and found[0]) == wanted:
+            before = found[0].decode(errors="replace") if found else ""
+            wanted = serving.with_version(before, champion) or serving.model_config(self.name, self.address, champion)
+            if before == wanted:
                 return
-            self._store.replace(serving.FILE, wanted, found and found[1])
+            self._store.replace(serving.FILE, wanted.encode(), found and found[1])
 
     def _read(self) -> tuple[State, str | None]:
         found = self._store.read(FILE)
@@ -298,21 +313,6 @@ def entries(description: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"metrics": description.get("metrics", {}).get("test", {})}
 
 
-def champion_of(uri: str) -> str:
-    """Return where the champion is, of a URI that names a model in a registry; any other URI as it is.
-
-    Raises:
-        UserError: The model has no champion, or its folder is gone.
-    """
-    if storage.stat(storage.join(uri, FILE)) is None:
-        return uri
-    opened = Registry(storage.parent(uri.rstrip("/")), uri.rstrip("/").rpartition("/")[2])
-    champion = opened.state().champion
-    if champion is None:
-        raise UserError("no version is the champion", {"model": uri}, next="graftwork models promote VERSION")
-    return opened.folder(champion)
-
-
 @contextmanager
 def fetched(model: str) -> Iterator[Path]:
     """Yield a local folder with the model that is meant.
@@ -323,12 +323,21 @@ def fetched(model: str) -> Iterator[Path]:
     Raises:
         UserError: Nothing is there, or the model has no champion.
     """
-    uri = champion_of(model)
-    inside = storage.join(uri, "model")  # of a run's output
-    if storage.stat(storage.join(inside, stores.WHOLE)) is not None:
-        uri = inside
     with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
-        yield storage.local_copy(uri, Path(scratch))
+        yield storage.local_copy(meant(model), Path(scratch))
+
+
+def meant(model: str) -> str:
+    """Return where the model is that is meant, see `fetched`.
+
+    Raises:
+        UserError: It is a model in a registry, and has no champion.
+    """
+    place = model.rstrip("/") if storage.is_remote(model) else str(Path(model).resolve())
+    if storage.stat(storage.join(place, FILE)) is not None or stores.store(place).versions():
+        return Registry(storage.parent(place), place.rpartition("/")[2]).champion()
+    inside = storage.join(model, "model")  # of a run's output
+    return model if storage.stat(storage.join(inside, stores.WHOLE)) is None else inside
 
 
 def names(uri: str) -> list[str]:

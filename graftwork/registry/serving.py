@@ -32,6 +32,15 @@ model_config_list {{
 """
 
 
+def with_version(config: str, version: int) -> str | None:
+    """Return a configuration of `model_config` with another version, and all else as it is; None if it has none.
+
+    Where a server sees the registry, only whoever wrote it there knows.
+    """
+    changed, found = re.subn(r"(\bversions:\s*)\d+", rf"\g<1>{version}", config)
+    return changed if found == 1 else None
+
+
 def inference_service(name: str, uri: str, version: int) -> str:
     """Return KServe's InferenceService for one version, as YAML; KServe 0.16 or later.
 

@@ -135,6 +135,11 @@ class State(_Part):
         """The version that served before the champion."""
         return self.aliases.get(PREVIOUS)
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether there are versions, and what would say which of them served is lost: registry.json was removed."""
+        return self.champion is None and any(self.last(number, "register") is None for number in self.versions)
+
     def alias_of(self, number: int) -> str:
         """Return "champion", "previous" or ""."""
         return next((alias for alias, version in self.aliases.items() if version == number), "")
@@ -297,6 +302,17 @@ def no_version(state: State, number: int) -> UserError:
     return UserError(f"there is no version {number}", {"model": state.name, "versions": there})
 
 
+def no_champion(state: State) -> UserError:
+    """Return the error for a model of which no version serves, or nobody knows which one."""
+    problem = "the registry has lost which version is the champion" if state.forgotten else "no version is the champion"
+    there = ", ".join(map(str, sorted(state.versions))) or "none"
+    facts = {"model": state.name, "versions": there} | ({"missing": FILE} if state.forgotten else {})
+    next = ["let the version serve that should:", "graftwork models promote VERSION"]
+    if state.forgotten:
+        next[0] = f"bring {FILE} back from a copy, or let the version serve that did, see models.config:"
+    return UserError(problem, facts, next)
+
+
 def _with(state: State, event: Event, **changes: Any) -> State:
     after = state.model_copy(update=changes)
     noted = event.model_copy(update={"champion": after.champion})
@@ -313,6 +329,6 @@ def _nonsense(where: str, why: str) -> UserError:
         {"file": where, "why": why},
         [
             "nothing was changed, and the champion serves on; mend the file, or bring back an earlier copy of it;",
-            "or remove it: the versions are found by their folders then, and one of them can be promoted again",
+            "or remove it, and let the version serve again that did:  graftwork models promote VERSION",
         ],
     )

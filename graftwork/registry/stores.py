@@ -72,13 +72,10 @@ class FolderStore:
     def read(self, name: str) -> tuple[bytes, str] | None:
         """See `Store.read`."""
         try:
-            content = (self._folder / name).read_bytes()
+            with self._reading():
+                content = (self._folder / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            raise UserError(
-                "the registry cannot be read", {"file": self._folder / name, "why": error.strerror}
-            ) from None
         return content, hashlib.sha256(content).hexdigest()
 
     def replace(self, name: str, content: bytes, generation: str | None) -> bool:
@@ -97,8 +94,9 @@ class FolderStore:
 
     def versions(self) -> list[int]:
         """See `Store.versions`."""
-        found = self._folder.iterdir() if self._folder.is_dir() else ()
-        return sorted(int(path.name) for path in found if _is_number(path.name) and (path / WHOLE).is_file())
+        with self._reading():
+            found = [path for path in self._folder.iterdir() if _is_number(path.name)] if self._folder.is_dir() else []
+            return sorted(int(path.name) for path in found if (path / WHOLE).is_file())
 
     def publish(self, folder: Path, number: int) -> None:
         """See `Store.publish`."""
@@ -125,6 +123,16 @@ class FolderStore:
 
     def _aside(self, number: int) -> Path:
         return self._folder / f".{number}.partial"
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            raise
+        except OSError as error:
+            facts = {"file": error.filename or self._folder, "why": error.strerror or error}
+            raise UserError("the registry cannot be read", facts) from None
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
