@@ -189,8 +189,10 @@ class TestPromote:
         verdict = {"promote": True, "reason": "the first", "rules": []}
         assert promote(registry, source, None, verdict, run) == 1
         before = registry.state()
+        Path(registry.uri, "models.config").unlink()  # it died before it could write that
         assert promote(registry, source, None, verdict, run) == 1  # the step is tried again
         assert registry.state() == before
+        assert "versions: 1 " in Path(registry.uri, "models.config").read_text()
         entry = before.versions[1]
         assert entry.data["inputs"] == "i1"
         assert entry.verdict == verdict
@@ -201,6 +203,17 @@ class TestPromote:
             assert (found.knows(keys(data, split)) == known).all()
         assert found.features.shape == (96, 16)
         assert found.counts.sum() == 96
+
+    def test_a_step_that_is_tried_again_leaves_what_a_person_has_done(
+        self, prepared: Path, flow: Path, tmp_path: Path
+    ) -> None:
+        registry, source = Registry(str(tmp_path / "models"), "m"), Source(prepared, flow / "trained-selected")
+        verdict = {"promote": True, "reason": "better", "rules": []}
+        for version, run in enumerate(("r1", "r2")):
+            promote(registry, source, version or None, verdict, Author("graftwork", run=run))
+        registry.rollback(Author("ann", "too slow"))
+        assert promote(registry, source, 1, verdict, Author("graftwork", run="r2")) == 1
+        assert registry.state().champion == 1
 
     def test_what_a_forebear_has_seen_is_seen(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
         record = TrainedOn(**{**vars(NOBODY), "seen": np.array([7], np.uint64)})
@@ -223,6 +236,10 @@ class TestPromote:
         assert (event.action, event.why, event.champion) == ("keep", "no better", None)
 
 
+def uris(starts: list[str]) -> list[str]:
+    return [start.rpartition("#")[0] for start in starts]
+
+
 class TestFind:
     def test_without_a_champion_everything_is_new(self, tmp_path: Path) -> None:
         found = find(str(tmp_path / "models"), "m", tmp_path / "champion", MadeOf(["base"], ["data"]), "both", "r1")
@@ -241,11 +258,11 @@ class TestFind:
             assert (found.changed, found.version) == (False, 1)
             assert not model.is_model(tmp_path / "champion")
             other = find("gs://shelf/models", "m", tmp_path / "again", MadeOf(["base"], [2]), "champion", "r2")
-            assert (other.changed, other.starts) == (True, ["gs://shelf/models/m/1"])
+            assert (other.changed, uris(other.starts)) == (True, ["gs://shelf/models/m/1"])
             assert model.read(tmp_path / "again").description == model.read(flow / "trained-selected").description
             for network in ("another base", "base"):
                 again = find("gs://shelf/models", "m", tmp_path / network, MadeOf([network], [3]), "both", "r1")
-                assert again.starts == (["", "gs://shelf/models/m/1"] if network != "base" else [""])
+                assert uris(again.starts) == (["", "gs://shelf/models/m/1"] if network != "base" else [""])
             registry.keep(Author("graftwork", inputs=other.inputs))
             assert not find(
                 "gs://shelf/models", "m", tmp_path / "third", MadeOf(["base"], [2]), "champion", "r2"
@@ -258,6 +275,42 @@ class TestFind:
         with pytest.raises(UserError, match="does not say which images it was trained on"):
             find(str(tmp_path / "models"), "m", tmp_path / "fetched", MadeOf([], []), "both", "r1")
         assert not (tmp_path / "fetched").exists()
+
+    def test_a_challenger_whose_promotion_was_refused_is_not_judged(self, flow: Path, tmp_path: Path) -> None:
+        registry = Registry(str(tmp_path / "models"), "m")
+        serving, made_of = champion(flow, tmp_path, "trained"), MadeOf(["base"], ["data"])
+        one, two, mine = (registry.register(serving, {}, Author("ann", inputs=i)) for i in ("", "", made_of.inputs))
+        registry.promote(one, None, Author("ann"))
+        registry.promote(two, one, Author("ann"))
+        with pytest.raises(UserError, match="another one was meanwhile"):
+            registry.promote(mine, one, Author("graftwork", inputs=made_of.inputs))
+        assert find(str(tmp_path / "models"), "m", tmp_path / "fetched", made_of, "both", "r1").changed
+
+    def test_a_registry_that_has_lost_who_is_the_champion_ends_the_night(self, flow: Path, tmp_path: Path) -> None:
+        registry = Registry(str(tmp_path / "models"), "m")
+        serving = champion(flow, tmp_path, "trained")
+        registry.promote(registry.register(serving, described(serving), Author("ann")), None, Author("ann"))
+        Path(registry.uri, "registry.json").unlink()
+        with pytest.raises(UserError, match=r"lost which version is the champion[\s\S]*models promote VERSION"):
+            find(str(tmp_path / "models"), "m", tmp_path / "fetched", MadeOf([], []), "both", "r1")
+        registry.register(serving, described(serving), Author("bob"))  # which writes a registry.json, but does not know
+        with pytest.raises(UserError, match="lost which version is the champion"):
+            find(str(tmp_path / "models"), "m", tmp_path / "fetched", MadeOf([], []), "both", "r1")
+        registry.promote(1, None, Author("ann"))
+        assert find(str(tmp_path / "models"), "m", tmp_path / "fetched", MadeOf([], []), "both", "r1").version == 1
+
+    def test_another_champion_at_the_same_place_is_another_start(self, flow: Path, tmp_path: Path) -> None:
+        starts = set()
+        for name in ("untrained", "trained"):
+            folder = tmp_path / name
+            folder.mkdir()
+            serving, registry = champion(flow, folder, name), Registry(str(tmp_path / "models"), "m")
+            registry.promote(registry.register(serving, described(serving), Author("ann")), None, Author("ann"))
+            found = find(str(tmp_path / "models"), "m", folder / "fetched", MadeOf([], []), "champion", name)
+            starts |= {start.rpartition("#")[::2] for start in found.starts}
+            shutil.rmtree(tmp_path / "models")
+        assert len(starts) == 2
+        assert {uri for uri, _ in starts} == {str(tmp_path / "models/m/1")}
 
     def test_something_must_be_named(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no registry is named"):

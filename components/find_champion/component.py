@@ -54,8 +54,8 @@ def find_champion(
     Returns:
         Output: Whether data, base model or settings differ from the champion's and from those tried last.
         version: The champion's; 0 if there is none.
-        starts: What to start from: "" for the base model, else the URI of the champion; one of them where both are the
-            same network.
+        starts: What to start from: "" for the base model, else the URI of the champion and, after a #, what tells its
+            content from any other; one of them where both are the same network.
         inputs: One value for the data, the base model and the settings.
     """
     from graftwork.components.find_champion.step import run as run_step

@@ -15,9 +15,10 @@ from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model_files import DESCRIPTION, HEAD_ON_BASE, TRAINED_ON, without_record
 from graftwork.errors import UserError
 from graftwork.registry.registry import Registry
-from graftwork.registry.state import State
+from graftwork.registry.state import State, no_champion
 
-_NETWORK = 16
+_PRINT = 16
+"""Characters that are enough to tell what is meant from all else."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class MadeOf:
     @property
     def inputs(self) -> str:
         """One value for all of it; what is before the dash is one for the network."""
-        return f"{_hash(self.network)[:_NETWORK]}-{_hash([*self.network, *self.others])}"
+        return f"{_hash(self.network)[:_PRINT]}-{_hash([*self.network, *self.others])}"
 
 
 def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf, warm_start: str, run: str) -> Found:
@@ -60,14 +61,16 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
         run: Of the pipeline, by its ID.
 
     Raises:
-        UserError: No registry or model is named, the registry cannot be read, the champion's folder is gone, or
-            it does not say what it was trained on.
+        UserError: No registry or model is named, the registry cannot be read or has lost who is the champion, the
+            champion's folder is gone, or it does not say what it was trained on.
     """
     if not registry or not name:
         next = "graftwork retrain CONFIG.yaml --registry URI --name NAME"
         raise UserError(f"no {'registry' if not registry else 'model in the registry'} is named", next=next)
     opened = Registry(registry, name)
     known = opened.state()
+    if known.forgotten:  # tonight's challenger would serve without having been compared with anything
+        raise no_champion(known)
     changed = made_of.inputs not in _tried(known)
     uri = "" if known.champion is None else opened.folder(known.champion)
     if uri:
@@ -80,7 +83,7 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
                 raise without_record("champion", uri)
         else:  # a bucket has no empty folders
             (folder / "none.txt").write_text("there is no champion, or nothing to compare it with\n")
-        starts = _starts(folder, uri, _inputs_of_champion(known), made_of, warm_start)
+        starts = _starts(folder, uri if changed else "", _inputs_of_champion(known), made_of, warm_start)
     opened.note_look(run, changed)
     progress.note(f"the champion is version {known.champion}" if known.champion else "there is no champion yet")
     if not changed:
@@ -90,7 +93,7 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
 
 def _tried(known: State) -> set[str]:
     """Return what the champion was made of, and the challenger that was judged last."""
-    judged = [event.inputs for event in known.history if event.inputs]
+    judged = [event.inputs for event in known.history if event.inputs and event.action in ("promote", "keep")]
     return {_inputs_of_champion(known), *judged[-1:]} - {""}
 
 
@@ -102,10 +105,20 @@ def _starts(champion: Path, uri: str, inputs: str, made_of: MadeOf, warm_start: 
     """Return what to start from. A champion that is a head on the base model as it is now would only repeat that."""
     if not uri or warm_start == "base":
         return [""]
+    # In another registry at the same place the same version is another model; what KFP remembers of it must not serve.
+    start = f"{uri}#{_content(champion)[:_PRINT]}"
     if warm_start == "champion":
-        return [uri]
-    same = inputs[:_NETWORK] == made_of.inputs[:_NETWORK] and _candidate(champion) == HEAD_ON_BASE
-    return [""] if same else ["", uri]
+        return [start]
+    same = inputs[:_PRINT] == made_of.inputs[:_PRINT] and _candidate(champion) == HEAD_ON_BASE
+    return [""] if same else ["", start]
+
+
+def _content(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest.update(f"{path.relative_to(folder)} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def _candidate(model: Path) -> str:

@@ -34,7 +34,8 @@ def load_base_model(
         architecture: Of a file with weights only, the name of its keras.applications model.
         custom_objects: A module, or a .py file, that registers the classes the model needs.
         trust_code: Whether Python code in the model's file may run.
-        instead: A model that graftwork made, to load in place of this one, at its own size and cut; "" for none.
+        instead: A model that graftwork made, to load in place of this one, at its own size and cut: its URI, a # and
+            whatever changes when its content does; "" for none.
 
     Returns:
         size: The larger of the base's input height and width, in pixels.

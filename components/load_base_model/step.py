@@ -22,6 +22,7 @@ def run(
 ) -> tuple[int]:
     """Load the base into the KFP artifact `model`; return the larger side of its input in pixels."""
     allowed = code.given(custom_objects, trust_code)
+    instead = instead.rpartition("#")[0]
     if instead:
         base = load_base_model(instead, model.path, code=allowed, start="champion")
     else:

@@ -45,7 +45,8 @@ def promote(
 ) -> int:
     """Register a challenger and let it serve.
 
-    A step that is tried again, because its node was taken away, finds what it did before.
+    A step that is tried again, because its node was taken away, finds what it did before; what somebody else has
+    promoted or taken back since then stays so.
 
     Args:
         registry: Of the model.
@@ -55,7 +56,7 @@ def promote(
         author: The run.
 
     Returns:
-        The challenger's version.
+        The version that serves now.
 
     Raises:
         UserError: Another version was promoted meanwhile, or the registry cannot be written.
@@ -73,9 +74,10 @@ def promote(
             number = registry.register(
                 folder, {**entry, "data": {**entry["data"], **made_of}, "verdict": dict(verdict)}, author
             )
-    if known.champion != number:
-        registry.promote(number, instead_of, author)
-    return number
+    if not any(event.action == "promote" and event.run == author.run for event in known.history):
+        return registry.promote(number, instead_of, author).champion or number
+    registry.tell_servers()  # it may have died before it could
+    return registry.state().champion or 0
 
 
 def keep(registry: Registry, author: Author) -> None:

@@ -33,6 +33,7 @@ def run(
         progress.note(f"version {version} stays the champion" if version else "there is no champion still")
         return version
     source = Source(images.path, challenger.path)
-    number = promote(opened, source, version or None, decided, who)
-    progress.note(f"version {number} is the champion{f', instead of {version}' if version else ''}")
-    return number
+    serving = promote(opened, source, version or None, decided, who)
+    instead = f", instead of {version}" if version not in (0, serving) else ""
+    progress.note(f"version {serving} is the champion{instead}")
+    return serving
