@@ -283,21 +283,17 @@ def _retrain(settings: "Config", image: str | None = None, mounts: list[str] | N
 
     from graftwork import local
     from graftwork.display import Display, show_outcome
-    from graftwork.registry.registry import Registry
 
     chosen, parameters, steps = _on_this_machine("retraining", settings)
-    done_before = 0
-    registry, console = Registry(settings.registry, settings.name), Console(file=sys.stdout, highlight=False)
-    with contextlib.suppress(UserError):  # the run says so, and reports it
-        done_before = len(registry.state().history)
+    output, console = Path(settings.output), Console(file=sys.stdout, highlight=False)
     display = Display(console, steps[:-1])  # where nothing has changed, the last step follows the first ones
     with (
         _in_plain_words(),
         display.running(),
-        local.executed(chosen, parameters, Path(settings.output), display, image, mounts or ()),
+        local.executed(chosen, parameters, output, display, image, mounts or ()),
     ):
-        pass
-    show_outcome(console, registry, done_before)
+        outcome = json.loads(local.output_of("report_outcome", "outcome", output).read_text(encoding="utf-8"))
+    show_outcome(console, outcome)
 
 
 def _on_this_machine(pipeline: str, settings: "Config") -> tuple[Any, dict[str, Any], list[str]]:

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from graftwork.local import Results
-from graftwork.registry.registry import Registry
 
 
 class Display:
@@ -114,29 +113,18 @@ class _Running:
         return time.monotonic() - self.started
 
 
-def show_outcome(console: Console, registry: Registry, done_before: int) -> None:
-    """Print what a retraining has done to the registry.
-
-    Args:
-        console: Where to.
-        registry: Of the model.
-        done_before: How many events its history had before the run.
-    """
-    after = registry.state()
-    new = after.history[done_before:]
-    champion = f"version {after.champion}" if after.champion else "no version"
+def show_outcome(console: Console, outcome: dict[str, Any]) -> None:
+    """Print how a retraining has ended, by what its last step says; see `report_outcome`."""
+    serving = f"version {outcome['champion']}" if outcome["champion"] else "no version"
     console.print()
-    if not new:
-        console.print(Text(f"nothing has changed; {champion} serves"))
+    if outcome["outcome"] == "unchanged":
+        console.print(Text(f"nothing has changed; {serving} serves"))
         return
-    last = new[-1]
-    console.print(
-        Text(f"{registry.name}: {'promoted' if last.action == 'promote' else 'kept'}; {champion} serves", "bold")
-    )
-    console.print(Text(last.why, style="dim"), soft_wrap=True)
+    console.print(Text(f"{outcome['model']}: {outcome['outcome']}; {serving} serves", "bold"))
+    console.print(Text(outcome["why"], style="dim"), soft_wrap=True)
     console.print()
-    for page in ("verdict", "drift"):
-        console.print(Text.assemble((f"{page:<8}", "dim"), f"{last.report}/{page}.html"), soft_wrap=True)
+    for page in ("verdict", "drift") if outcome["report"] else ():
+        console.print(Text.assemble((f"{page:<8}", "dim"), f"{outcome['report']}/{page}.html"), soft_wrap=True)
 
 
 def show_results(console: Console, summary: dict[str, Any], results: Results) -> None:

@@ -16,6 +16,12 @@ _RUN = re.compile(r".+-(?P<began>\d{4}(-\d\d){5}-\d{6})")  # as KFP names the fo
 _BEGAN = "%Y-%m-%d-%H-%M-%S-%f"
 
 
+def runs(root: Path) -> list[tuple[str, Path]]:
+    """Return when each run began, as it sorts, and the folder with the outputs of its steps; the latest last."""
+    found = ((_RUN.fullmatch(path.name), path) for path in root.iterdir())
+    return sorted((match["began"], path) for match, path in found if match)
+
+
 def clear(root: Path, used: Collection[str]) -> None:
     """Remove what none of the last runs has used. Removing too much costs time later, not truth.
 
@@ -26,17 +32,16 @@ def clear(root: Path, used: Collection[str]) -> None:
     for key in used:
         for entry in (root / CACHE).glob(f"{key}*.json"):
             entry.touch()
-    found = ((_RUN.fullmatch(path.name), path) for path in root.iterdir())
-    runs = sorted((match["began"], path) for match, path in found if match)
-    if len(runs) <= RECENT:
+    there = runs(root)
+    if len(there) <= RECENT:
         return
-    oldest = datetime.strptime(runs[-RECENT][0], _BEGAN).timestamp()
+    oldest = datetime.strptime(there[-RECENT][0], _BEGAN).timestamp()
     entries = list((root / CACHE).glob("*.json"))
     unused = [entry for entry in entries if entry.stat().st_mtime < oldest]
     in_use = "".join(entry.read_text(encoding="utf-8") for entry in entries if entry not in unused)
     for entry in unused:  # first: what is being removed must not be taken for whole
         entry.unlink()
-    for _, path in runs[:-RECENT]:
+    for _, path in there[:-RECENT]:
         if f"{os.sep}{path.name}{os.sep}" not in in_use:
             with suppress(OSError):  # a container may have written as somebody else
                 shutil.rmtree(path)

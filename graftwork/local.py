@@ -111,6 +111,12 @@ def executed(
                 housekeeping.clear(output / _STEPS, lines.from_cache)
 
 
+def output_of(step: str, name: str, output: Path) -> Path:
+    """Return where an output of a step of the last run is; of a step that has just run, while `executed` lasts."""
+    _, latest = housekeeping.runs(output / _STEPS)[-1]
+    return latest / step / name
+
+
 @contextlib.contextmanager
 def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts: Sequence[str]) -> Iterator[Any]:
     # What the user has set for TensorFlow's log stays.
