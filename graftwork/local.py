@@ -11,10 +11,12 @@ import shutil
 import sys
 import tempfile
 import threading
+import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +116,7 @@ def executed(
 def output_of(step: str, name: str, output: Path) -> Path:
     """Return where an output of a step of the last run is; of a step that has just run, while `executed` lasts."""
     _, latest = housekeeping.runs(output / _STEPS)[-1]
-    return latest / step / name
+    return latest / step.replace("_", "-") / name  # as KFP spells it
 
 
 @contextlib.contextmanager
@@ -154,12 +156,20 @@ def _run(
 
 
 def _fitted(pipeline: Any, image: str | None) -> Any:
-    """Return the pipeline in the image and without its retries: no node is taken away here, a mistake stays one."""
+    """Return the pipeline in the image and without its retries: no node is taken away here, a mistake stays one.
+
+    Where it says which run this is, no other run ever says the same; KFP would draw one of 10^8 numbers.
+    """
+    from kfp import dsl
+
     fitted = copy.deepcopy(pipeline)
-    spec = fitted.pipeline_spec
+    spec, run = fitted.pipeline_spec, f"{datetime.now():%Y-%m-%d-%H-%M-%S}-{uuid.uuid4().hex[:8]}"
     for graph in (spec.root.dag, *(component.dag for component in spec.components.values())):
         for task in graph.tasks.values():
             task.ClearField("retry_policy")
+            for given in task.inputs.parameters.values():
+                if given.runtime_value.constant.string_value == dsl.PIPELINE_JOB_ID_PLACEHOLDER:
+                    given.runtime_value.constant.string_value = run
     if image is not None:
         executors = spec.deployment_spec["executors"]
         for label in executors:

@@ -1,8 +1,10 @@
 """Retraining through the command line, night after night, on real files and a real small model."""
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 from test_end_to_end import steps_run
 
-from graftwork.registry.registry import Registry
+from graftwork.registry.registry import Author, Registry
 
 from commands import graftwork
 from fake_buckets import fake_buckets
@@ -152,7 +154,7 @@ def test_drift_holds_until_somebody_lets_it_pass(nights: Nights) -> None:
     assert nights.registry.state().history[-1].action == "keep"
     assert "drift in brightness" in nights.registry.state().history[-1].why
     report = Path(nights.registry.state().history[-1].report)
-    assert "The champion stays" in (report / "verdict.html").read_text()
+    assert "Keep the champion" in (report / "verdict.html").read_text()
     assert "The data has drifted" in (report / "drift.html").read_text()
     assert f"drift   {report}/drift.html" in printed
     assert "nothing has changed" in nights.night(drift__action="hold")
@@ -197,12 +199,18 @@ def test_in_trouble_the_champion_serves_on(
     assert reported["model"] == "squares"
 
 
-def test_the_outcome_goes_to_a_webhook(nights: Nights, webhook: tuple[str, list[Any]]) -> None:
-    url, received = webhook
-    nights.night(retraining__notify=url)
-    (outcome,) = received
+def test_the_outcome_goes_to_a_webhook(nights: Nights, webhook: "Webhook") -> None:
+    nights.night(retraining__notify=webhook.url)
+    (outcome,) = webhook.received
     assert outcome["outcome"] == "unchanged"
     assert outcome["champion"] == 1
+    assert re.fullmatch(r"\d{4}(-\d\d){5}-[0-9a-f]{8}", outcome["run"])
+
+
+def test_what_is_printed_is_how_this_run_has_ended(nights: Nights, webhook: "Webhook") -> None:
+    webhook.then = lambda: nights.registry.keep(Author("another run", "no better"))
+    assert "nothing has changed; version 1 serves" in nights.night(retraining__notify=webhook.url)
+    assert nights.registry.state().history[-1].by == "another run"
 
 
 def test_everything_may_lie_in_a_bucket(base_file: Path, tmp_path: Path) -> None:
@@ -226,18 +234,23 @@ def test_everything_may_lie_in_a_bucket(base_file: Path, tmp_path: Path) -> None
 
 
 def test_what_a_person_took_back_does_not_come_again_by_itself(nights: Nights) -> None:
-    from graftwork.registry.registry import Author
-
     two = nights.registry.register(Path(nights.registry.folder(1)), {}, Author("ann"))
     nights.registry.promote(two, 1, Author("ann"))
     nights.registry.rollback(Author("ann"))
     assert "nothing has changed; version 1 serves" in nights.night()
 
 
+@dataclass
+class Webhook:
+    """A server that takes JSON, after it has refused once; what it got, and what it does then."""
+
+    url: str
+    received: list[Any] = field(default_factory=list)
+    then: Callable[[], Any] = lambda: None
+
+
 @pytest.fixture
-def webhook() -> Iterator[tuple[str, list[Any]]]:
-    """A server that takes JSON, after it has refused once, and what it got."""
-    received: list[Any] = []
+def webhook() -> Iterator[Webhook]:
     refused: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -247,7 +260,8 @@ def webhook() -> Iterator[tuple[str, list[Any]]]:
                 refused.append(503)
                 self.send_response(503)
             else:
-                received.append(json.loads(body))
+                hook.received.append(json.loads(body))
+                hook.then()
                 self.send_response(204)
             self.end_headers()
 
@@ -255,7 +269,8 @@ def webhook() -> Iterator[tuple[str, list[Any]]]:
             """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
+    hook = Webhook(f"http://127.0.0.1:{server.server_address[1]}/hook")
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/hook", received
+    yield hook
     server.shutdown()
     server.server_close()
