@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from graftwork.config import GateConfig
 from graftwork.gate.evidence import adjusted, p_better, smallest_gain
@@ -43,7 +43,7 @@ def verdict(
     accuracy = float(challenger.right.mean())
     against = None
     if champion is not None:
-        pair = Pair(labels, champion, challenger, slices or {})
+        pair = Pair(labels, np.isin(labels, known), champion, challenger, slices or {})
         against = Champion(known, champions_export, pair, seen, 0)
     return judge(Challenge(CLASSES, accuracy, export, drift, drift_may_pass, against), policy or GateConfig())
 
@@ -169,10 +169,40 @@ def test_whatever_must_hold_stops_a_better_model(changes: dict, rule: str) -> No
     assert said.reason.startswith(f"{rule}: ")
 
 
+NEW_CLASS = GateConfig(allow_new_classes=True)
+
+
+def with_a_new_class(champion: Given, challenger: Given) -> Verdict:
+    """Return the verdict where the champion has never heard of class 0, which are 100 of 1,000 images."""
+    return verdict(answers(champion.right & (LABELS != "class 0")), challenger, NEW_CLASS, known=CLASSES[1:])
+
+
 def test_new_classes_may_be_allowed() -> None:
-    said = verdict(WORSE, BETTER, GateConfig(allow_new_classes=True), known=CLASSES[1:])
+    said = with_a_new_class(WORSE, BETTER)
     assert said.promote
     assert next(rule for rule in said.rules if rule.rule == "classes").says == "new: class 0"
+
+
+def test_a_model_that_is_as_good_and_knows_a_new_class_is_better() -> None:
+    assert with_a_new_class(BETTER, BETTER).promote
+    assert not with_a_new_class(BETTER, answers(BETTER.right & (LABELS != "class 0"))).promote  # it has not learnt it
+
+
+def test_the_classes_that_were_known_do_not_pay_for_a_new_one() -> None:
+    said = with_a_new_class(answers(np.ones(IMAGES, bool)), answers(np.arange(IMAGES) >= 30))
+    assert failed(said) == {"known classes"}
+    assert "on 900 images of classes that the champion knows, the fall is 0.0300" in said.reason
+    assert with_a_new_class(answers(np.ones(IMAGES, bool)), answers(np.arange(IMAGES) >= 5)).promote
+
+
+def test_models_of_one_quality_in_nights_that_bring_a_new_class() -> None:
+    promoted = {0.0: 0, -0.02: 0}
+    for gain in promoted:
+        for seed in range(NIGHTS * 5):
+            nights = Nights(seed, 0.95)
+            promoted[gain] += with_a_new_class(nights.trained(), nights.trained(gain)).promote
+    assert promoted[0.0] >= 0.8 * NIGHTS * 5
+    assert promoted[-0.02] <= 0.15 * NIGHTS * 5
 
 
 def test_a_class_that_falls_stops_a_better_model() -> None:
@@ -247,7 +277,56 @@ def test_adjusted_p_values_keep_their_order_and_are_no_smaller(p_values: list[fl
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 1000))
 def test_the_smallest_gain_is_below_the_observed_one(wins: int, losses: int, others: int) -> None:
     count = wins + losses + others
-    assert smallest_gain(wins, losses, count, 0.025, seed=1) <= (wins - losses) / count + 1e-12
+    assert smallest_gain(wins + 1, losses, count + 1, 0.025) >= smallest_gain(wins, losses + 1, count + 1, 0.025)
+    assert smallest_gain(wins, losses, count, 0.025) <= (wins - losses) / count + 1e-12
+
+
+def bounded(gain: float, share: float, count: int, margin: float, level: float = 0.03) -> float:
+    """Return how often the smallest gain is above minus the margin: the exact sum over what n images may show.
+
+    Args:
+        gain: The true one.
+        share: Of images that the worse of the two has right, and the other wrong.
+        count: Images, n.
+        margin: As in the policy.
+        level: Of the bound.
+    """
+    wins, losses = share + max(0.0, gain), share + max(0.0, -gain)
+    often = 0.0
+    for different in range(int(binom.isf(1e-9, count, wins + losses)) + 1):
+        won = np.arange(different + 1)
+        holds = [smallest_gain(int(n), int(different - n), count, level) >= -margin for n in won]
+        often += binom.pmf(different, count, wins + losses) * binom.pmf(won, different, wins / (wins + losses)) @ holds
+    return float(often)
+
+
+@pytest.mark.parametrize("count", [50, 200, 1000])
+@pytest.mark.parametrize("share", [0.0001, 0.002, 0.01, 0.03])
+def test_the_smallest_gain_keeps_its_level_on_any_number_of_images(count: int, share: float) -> None:
+    assert bounded(-0.01, share, count, margin=0.01) <= 0.033
+    assert bounded(-0.03, share, count, margin=0.01) <= 0.02
+
+
+def test_as_good_a_model_holds_the_margin_where_there_are_images_enough() -> None:
+    assert bounded(0, 0.047, 1000, margin=0.01) == pytest.approx(0.19, abs=0.01)
+    assert bounded(0, 0.01, 1000, margin=0.01) == pytest.approx(0.59, abs=0.01)
+
+
+def test_no_images_that_differ_are_no_proof() -> None:
+    assert smallest_gain(0, 0, 50, 0.03) == pytest.approx(-0.066, abs=0.001)
+    assert smallest_gain(0, 0, 1_000_000, 0.03) == pytest.approx(0, abs=1e-5)
+    assert smallest_gain(0, 10, 10, 0.03) == -1
+    assert smallest_gain(10, 0, 10, 0.03) == pytest.approx(0.48, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [50, 200, IMAGES])
+def test_a_worse_model_is_hardly_ever_promoted_for_something_else(count: int) -> None:
+    policy, small, promoted = GateConfig(better_on=("size",)), Export(size=5_000_000), 0
+    for seed in range(NIGHTS * 5):
+        nights = Nights(seed, 0.95)
+        champion, challenger = (answers(given.right[:count]) for given in (nights.trained(), nights.trained(-0.02)))
+        promoted += verdict(champion, challenger, policy, labels=LABELS[:count], export=small).promote
+    assert promoted <= 0.03 * NIGHTS * 5
 
 
 def test_the_same_measurements_give_the_same_verdict() -> None:

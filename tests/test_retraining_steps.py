@@ -84,7 +84,7 @@ class TestJudge:
         assert found.verdict.promote, found.verdict.reason
         assert found.accuracy["challenger"] > found.accuracy["champion"]
         page = render(found)
-        assert "The challenger is promoted" in page
+        assert "Promote the challenger" in page
         assert all(rule.rule in page for rule in found.verdict.rules)
         assert "Only the challenger is right" in page
         assert 0 < page.count("<figure>") == len(found.differing) <= 24
@@ -93,7 +93,7 @@ class TestJudge:
         found = judged(prepared, flow, champion(flow, tmp_path, "trained"))
         assert not found.verdict.promote
         assert failed(found) == {"better"}
-        assert "The champion stays" in render(found)
+        assert "Keep the champion" in render(found)
 
     def test_the_first_model_needs_no_champion(self, prepared: Path, flow: Path) -> None:
         found = judged(prepared, flow, flow / "none")
@@ -135,6 +135,21 @@ class TestJudge:
         held = judged(prepared, flow, serving, Policy(drift=DriftConfig(action="hold")))
         assert failed(held) == {"data"}
         assert "of the test images, 0.9900 when it was made" in held.verdict.reason
+
+    def test_images_of_new_classes_count_where_they_are_allowed(
+        self, prepared: Path, flow: Path, tmp_path: Path
+    ) -> None:
+        serving = champion(flow, tmp_path, "trained")
+        described = (serving / model.DESCRIPTION).read_text()
+        (serving / model.DESCRIPTION).write_text(described.replace('"red"', '"crimson"'))
+        left_out = judged(prepared, flow, serving)
+        assert failed(left_out) == {"classes", "better"}
+        assert left_out.accuracy["champion"] == left_out.accuracy["challenger"]
+        allowed = judged(prepared, flow, serving, Policy(GateConfig(allow_new_classes=True)))
+        assert allowed.verdict.promote, allowed.verdict.reason
+        red = sum(record.label == 2 for record in images_artifact.read(prepared).records("test"))
+        assert allowed.accuracy["challenger"] - allowed.accuracy["champion"] == pytest.approx(red / 48)
+        assert {image.label for image in allowed.differing} == {"red"}
 
     def test_slices_are_patterns_over_sources(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
         policy = Policy(GateConfig(slices={"reds": "red/*", "none": "nothing/*"}))
@@ -344,6 +359,13 @@ class TestCheckData:
         page = (tmp_path / "report").read_text()
         assert page.count("<figure>") == 12
         assert "The data has drifted" in page
+
+    def test_a_champion_that_was_promoted_by_hand_has_no_features(
+        self, prepared: Path, flow: Path, tmp_path: Path
+    ) -> None:
+        found = check(prepared, champion(flow, tmp_path), DriftConfig(), seed=0)
+        assert found.drift is not None
+        assert "promoted by hand" in found.drift.findings[-1].says
 
     def test_without_a_champion_there_is_nothing_to_compare(self, prepared: Path, flow: Path) -> None:
         found = check(prepared, flow / "none", DriftConfig(), seed=0)

@@ -1,7 +1,6 @@
 """The champion and the challenger, asked about the same images."""
 
 import fnmatch
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from graftwork import progress
 from graftwork.artifacts.evaluation import Evaluation
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import ModelFolder
+from graftwork.config import GateConfig
 from graftwork.errors import UserError
 from graftwork.gate.rules import Given, Pair
 from graftwork.served import Served
@@ -38,10 +38,10 @@ class Differing:
 
 @dataclass(frozen=True)
 class Compared:
-    """What both say about the test images of classes that the champion knows.
+    """What both say about the test images: of classes that the champion knows, and of new ones where they count.
 
     Attributes:
-        pair: Both answers; None if there is no such image.
+        pair: Both answers; None if the champion knows none of the classes.
         keys: Of these images: bytes (n,).
         differing: Some of the images about which one is right.
     """
@@ -51,9 +51,7 @@ class Compared:
     differing: list[Differing]
 
 
-def compare(
-    data: Images, evaluated: Evaluation, candidate: str, champion: ModelFolder, slices: Mapping[str, str]
-) -> Compared:
+def compare(data: Images, evaluated: Evaluation, candidate: str, champion: ModelFolder, policy: GateConfig) -> Compared:
     """Ask the champion about the test images, beside what the challenger said of them.
 
     Args:
@@ -61,7 +59,7 @@ def compare(
         evaluated: The evaluation of the challenger, among others.
         candidate: Its name there.
         champion: The champion.
-        slices: Groups of images, see `GateConfig.slices`.
+        policy: Which groups of images to look at, and whether new classes count.
 
     Raises:
         UserError: The evaluation is of other images.
@@ -70,6 +68,8 @@ def compare(
     challengers, champions = np.array(data.classes), np.array(champion.description["classes"])
     labels = challengers[said["labels"]]
     known = np.isin(labels, champions)
+    counted = known | policy.allow_new_classes
+    slices = policy.slices
     predicted, confidence = _chosen(said["probabilities"])
     said_names = challengers[predicted]
     right = said_names == labels
@@ -87,21 +87,22 @@ def compare(
         for number, pattern in enumerate(slices.values()):
             sources[number, rows] = [fnmatch.fnmatch(place, pattern) for place in places]
         held = answered[rows] == labels[rows]
-        for index in np.flatnonzero(known[rows] & (held != right[rows])):
+        for index in np.flatnonzero(counted[rows] & (held != right[rows])):
             examples = shown[bool(right[row + index])]
             if len(examples) < _SHOWN:
                 label, before, now = (str(names[row + index]) for names in (labels, answered, said_names))
                 examples.append(Differing(label, before, now, places[index], batch["encoded"][index].numpy()))
         row += len(answers)
         progress.report(row, len(known), "images")
-    keys, differing = said["keys"][known], [*shown[True], *shown[False]]
+    keys, differing = said["keys"][counted], [*shown[True], *shown[False]]
     if not known.any():
         return Compared(None, keys, differing)
     pair = Pair(
-        labels[known],
-        Given((answered == labels)[known], sure[known]),
-        Given(right[known], confidence[known]),
-        {name: sources[number][known] for number, name in enumerate(slices)},
+        labels[counted],
+        known[counted],
+        Given((answered == labels)[counted], sure[counted]),
+        Given(right[counted], confidence[counted]),
+        {name: sources[number][counted] for number, name in enumerate(slices)},
     )
     return Compared(pair, keys, differing)
 

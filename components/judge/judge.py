@@ -39,12 +39,14 @@ class Judged:
         accuracy: Of "champion" and "challenger" on the images they were compared on.
         differing: Some of the images about which one of them is right.
         source: Where the images came from.
+        compared: Whether there was a champion.
     """
 
     verdict: Verdict
     accuracy: dict[str, float]
     differing: list[Differing]
     source: str
+    compared: bool
 
 
 def judge(
@@ -87,7 +89,7 @@ def judge(
         needed = {"latency", "size"} & set(policy.gate.better_on)
         size = export.size_of(serving.path)
         found = _export(serving, requests) if needed else Export(size)
-        compared = compare(data, evaluated, name, serving, policy.gate.slices)
+        compared = compare(data, evaluated, name, serving, policy.gate)
         pair = compared.pair
         seen, by_challenger = (
             seen_before(compared.keys, model, who) for model, who in ((serving, "champion"), (challenger, "challenger"))
@@ -97,10 +99,11 @@ def judge(
         if pair:
             both = {"champion": pair.champion, "challenger": pair.challenger}
             reached = {who: float(given.right.mean()) for who, given in both.items()}
-            worse = fallen(_when_made(serving), (reached["champion"], len(pair.labels)), policy.drift)
+            held = pair.champion.right[pair.known]  # of new classes it knew nothing when it was made either
+            worse = fallen(_when_made(serving), (float(held.mean()), len(held)), policy.drift)
             drift = "; ".join(filter(None, (drift, worse)))
     challenge = Challenge(data.classes, accuracy, exported, drift, policy.drift.action == "warn", champion)
-    return Judged(verdict.judge(challenge, policy.gate, seed), reached, differing, data.source)
+    return Judged(verdict.judge(challenge, policy.gate, seed), reached, differing, data.source, champion is not None)
 
 
 def seen_before(keys: np.ndarray, model: ModelFolder, who: str) -> int:

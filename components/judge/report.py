@@ -12,6 +12,7 @@ def render(judged: Judged) -> str:
         verdict=judged.verdict,
         accuracy=judged.accuracy,
         source=judged.source,
+        compared=judged.compared,
         differing=[
             (
                 heading,

@@ -101,6 +101,10 @@ def measure(before: TrainedOn, now: Tonight, config: DriftConfig, seed: int = 0,
     findings.append(_balance(old_counts, now.counts, config))
     if min(len(now.features), len(before.features)) < FEWEST:
         says = f"{now.new_images:,} images are new, too few to compare"
+        if not len(before.features):
+            says = "not compared: the champion was promoted by hand, and nobody kept what its images look like"
+        elif len(before.features) < FEWEST:
+            says = f"not compared: of the champion's images {len(before.features):,} are known, too few"
         findings.append(Finding("images", False, None, None, says))
         return Drift(tuple(findings), now.new_images)
     level = config.level / len(STATISTICS)  # of each, so that all together keep the level (Bonferroni)

@@ -42,7 +42,7 @@ class Champion:
     Attributes:
         classes: What it tells apart.
         export: Its files, in a clean process.
-        pair: What both say about the test images of classes that both know; None if there are none.
+        pair: What both say about the same test images; None if there are none of classes that both know.
         seen: How many of these images it has been trained on, or a model it was made from.
         seen_by_challenger: The same of the challenger.
     """
@@ -107,6 +107,7 @@ def _required(challenge: Challenge, policy: GateConfig) -> Iterator[Rule]:
         yield rules.unseen(count, champion.seen, champion.seen_by_challenger)
         if champion.pair is not None:
             yield rules.no_class_falls(champion.pair, policy)
+            yield from rules.known_classes(champion.pair, policy)
 
 
 def _merits(challenge: Challenge, policy: GateConfig, seed: int) -> tuple[list[Rule], bool, str]:
@@ -119,7 +120,7 @@ def _merits(challenge: Challenge, policy: GateConfig, seed: int) -> tuple[list[R
     better = rules.better(champion.pair, policy)
     if not policy.better_on:
         return [better], better.passed, better.says
-    not_worse = rules.not_worse(champion.pair, policy, seed)
+    not_worse = rules.not_worse(champion.pair, policy)
     others = list(rules.better_on(champion.pair, champion.export, challenge.export, policy, seed))
     other = next((rule for rule in others if rule.passed), None)
     merits = [better, not_worse, *others]
