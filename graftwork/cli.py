@@ -214,22 +214,17 @@ def predict(
 
 
 def _predict_many(model: str, data: str, output: str) -> None:
-    import tempfile
-
     from graftwork import storage
     from graftwork.quiet import without_native_log
-    from graftwork.registry.registry import fetched
 
     with (
         without_native_log(),
         contextlib.redirect_stdout(sys.stderr),  # how far it is
-        tempfile.TemporaryDirectory(prefix="graftwork-") as scratch,
-        fetched(model) as chosen,
+        storage.written(output) as file,
     ):
-        from graftwork.components.batch_predict.predict import predict as label_all
+        from graftwork.components.batch_predict.predict import predict_with
 
-        done = label_all(chosen, data, Path(scratch) / "predictions.parquet")
-        storage.upload(Path(scratch) / "predictions.parquet", output)
+        done = predict_with(model, data, file)
     print(f"{output}  {done.images:,} images labelled, {done.unreadable:,} could not be read")
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from graftwork.errors import UserError
 from graftwork.registry.registry import fetched
 
 _BATCH = 32
@@ -37,9 +36,7 @@ def predict(model: str, images: Sequence[str]) -> Iterator[Prediction]:
     from graftwork.sources import Row
 
     with fetched(model) as folder:
-        opened = model_artifact.read(folder)
-        if opened.description["role"] != "classifier":
-            raise UserError("the model is a base without a head", {"model": model}, next="give a run's DIR/model")
+        opened = model_artifact.read_classifier(folder)
         served = tf.saved_model.load(str(opened.path)).signatures["serving_default"]
     classes = opened.description["classes"]
     for start in range(0, len(images), _BATCH):

@@ -5,9 +5,11 @@ A URI is a local path or gs://bucket/name. Reading is safe from several threads 
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import EISDIR
 from pathlib import Path
 from stat import S_ISDIR
 
@@ -54,6 +56,11 @@ def join(folder: str, name: str) -> str:
 def parent(uri: str) -> str:
     """Return the folder a file lies in."""
     return uri.rpartition("/")[0] if is_remote(uri) else str(Path(uri).parent)
+
+
+def absolute(uri: str) -> str:
+    """Return a URI that means the same in any folder."""
+    return uri if is_remote(uri) else str(Path(uri).absolute())
 
 
 def stat(uri: str) -> Stat | None:
@@ -117,8 +124,8 @@ def write(uri: str, content: bytes) -> None:
         with buckets.plain_words(uri):
             buckets.bucket(uri).blob(buckets.split(uri)[1]).upload_from_string(content)
         return
-    with _written_aside(uri) as aside:
-        aside.write_bytes(content)
+    with written(uri) as file, _or_not_written(uri):
+        file.write_bytes(content)
 
 
 def upload(file: Path, uri: str) -> None:
@@ -131,8 +138,46 @@ def upload(file: Path, uri: str) -> None:
         with buckets.plain_words(uri):
             buckets.bucket(uri).blob(buckets.split(uri)[1]).upload_from_filename(str(file))
         return
-    with _written_aside(uri) as aside:
-        shutil.copyfile(file, aside)
+    with written(uri) as target, _or_not_written(uri):
+        shutil.copyfile(file, target)
+
+
+@contextmanager
+def written(uri: str) -> Iterator[Path]:
+    """Yield a local file to write to; a URI has its content, in one go, when the block ends without an error.
+
+    Raises:
+        UserError: The URI cannot be written. Of a local path, or a bucket that refuses access, before the block.
+    """
+    if is_remote(uri):
+        stat(uri)
+        with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+            file = Path(scratch) / uri.rpartition("/")[2]
+            yield file
+            upload(file, uri)
+        return
+    path = Path(uri)
+    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        with _or_not_written(uri):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside.touch()
+            if path.is_dir():
+                raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        yield aside
+        with _or_not_written(uri):
+            aside.replace(path)
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _or_not_written(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError("the file cannot be written", {"file": uri, "reason": error.strerror or error}) from None
 
 
 def local_copy(uri: str, folder: Path) -> Path:
@@ -153,21 +198,6 @@ def local_copy(uri: str, folder: Path) -> Path:
         with buckets.plain_words(uri):
             buckets.bucket(uri).blob(buckets.split(file.uri)[1]).download_to_filename(str(path))
     return target
-
-
-@contextmanager
-def _written_aside(name: str) -> Iterator[Path]:
-    """Yield a path to write to; the file takes its name when the block ends without an error."""
-    path = Path(name)
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        aside.replace(path)
-    except OSError as error:
-        raise UserError("the file cannot be written", {"file": name, "reason": error.strerror or error}) from None
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _walk_local(folder: str) -> Iterator[Stat]:

@@ -9,12 +9,13 @@ import pytest
 import tensorflow as tf
 
 from graftwork.artifacts import model
-from graftwork.components.batch_predict.predict import Done, predict
+from graftwork.components.batch_predict.predict import Done, predict, predict_with
 from graftwork.errors import UserError
 from graftwork.predict import predict as predict_few
 from graftwork.registry.registry import Author, Registry
 from graftwork.shards import Shard
 
+from commands import graftwork
 from conftest import CLASSES
 from fake_buckets import fake_buckets
 from images_on_disk import write_photos
@@ -81,6 +82,25 @@ def test_a_model_is_found_wherever_it_is_meant(place: str, classifier: Path, pho
         named = {"run": str(classifier.parent), "version": f"{registry}/squares/1"}.get(place, f"{registry}/squares")
         (found,) = predict_few(named, [image])
     assert found == expected
+
+
+def test_the_file_says_which_model_it_was(classifier: Path, photos: Path, tmp_path: Path) -> None:
+    with fake_buckets():
+        for registry in ("gs://shelf/models", str(tmp_path / "models")):
+            opened = Registry(registry, "squares")
+            opened.promote(opened.register(classifier, {}, Author("ann")), None, Author("ann"))
+            predict_with(f"{registry}/squares", str(photos / "red"), tmp_path / "out.parquet")
+            metadata = pq.read_metadata(tmp_path / "out.parquet").metadata
+            assert metadata[b"model"].decode() == f"{registry}/squares/1"
+
+
+@pytest.mark.parametrize("output", ["{folder}", "{file}/labels.parquet"])
+def test_a_place_that_cannot_be_written_is_found_before_the_work(output: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wanted = output.format(folder=tmp_path, file=tmp_path / "file")
+    done = graftwork("predict", tmp_path / "no-model", "--data", tmp_path / "no-photos", "--output", wanted)
+    assert done.returncode == 2
+    assert "the file cannot be written" in done.stderr
 
 
 def test_a_table_needs_no_labels(classifier: Path, photos: Path, tmp_path: Path) -> None:

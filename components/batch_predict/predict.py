@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from graftwork import imaging, progress, sources, storage
 from graftwork.artifacts import model as model_artifact
-from graftwork.errors import UserError
 from graftwork.iteration import batched
+from graftwork.registry.registry import fetched, meant
 from graftwork.served import Served
 from graftwork.shards import WHOLE, Shard
 from graftwork.threads import map_in_order
@@ -30,7 +30,8 @@ COLUMNS = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""label, score and probabilities (in the order of the file's metadata entry "classes") are null where error is not."""
+"""label, score and probabilities (in the order of the file's metadata entry "classes") are null where error is not; the
+entry "model" says which one it was."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,14 @@ class Image:
     error: str = ""
 
 
-def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard = WHOLE) -> Done:
+def predict_with(model: str, data: str, path: Path, shard: Shard = WHOLE) -> Done:
+    """Label the images of a source with whatever model is meant now, see `registry.fetched`; else as `predict`."""
+    uri = meant(model)
+    with fetched(uri) as chosen:
+        return predict(chosen, data, path, shard, storage.absolute(uri))
+
+
+def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard = WHOLE, named: str = "") -> Done:
     """Label the images of a source.
 
     Args:
@@ -58,6 +66,7 @@ def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard =
         data: A folder of images, with sub-folders, or a table with a column image.
         path: The parquet file to write, see COLUMNS; it appears when it is whole.
         shard: Which share of the images.
+        named: What the file says of where the model comes from.
 
     Returns:
         How many there are.
@@ -65,9 +74,7 @@ def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard =
     Raises:
         UserError: The model is none, or a base without a head; the source does not exist or is empty.
     """
-    opened = model_artifact.read(model)
-    if opened.description["role"] != "classifier":
-        raise UserError("the model is a base without a head", {"model": model}, next="give a run's DIR/model")
+    opened = model_artifact.read_classifier(model)
     classes = opened.description["classes"]
     served, counted = Served(opened.path), {"images": 0, "unreadable": 0}
     rows = (row for number, row in enumerate(sources.rows(data, labelled=False)) if shard.deals(number))
@@ -77,7 +84,7 @@ def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard =
             readable = [image.content for image in images if not image.error]
             yield {"images": images, "encoded": tf.constant(readable, tf.string)}
 
-    schema = COLUMNS.with_metadata({"classes": "\n".join(classes)})
+    schema = COLUMNS.with_metadata({"classes": "\n".join(classes), "model": named or str(opened.path)})
     aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         with pq.ParquetWriter(aside, schema) as writer:

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from graftwork import progress, storage
-from graftwork.components.batch_predict.predict import predict
-from graftwork.registry.registry import fetched
+from graftwork.components.batch_predict.predict import predict_with
 from graftwork.shards import Shard
 
 
@@ -16,8 +15,7 @@ def run(model: str, data: str, output: str, predictions: Any, shard: str) -> Non
     folder = Path(predictions.path)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"predictions-{share.number:05}-of-{share.total:05}.parquet"
-    with fetched(model) as chosen:
-        done = predict(chosen, data, folder / name, share)
+    done = predict_with(model, data, folder / name, share)
     predictions.metadata["images"], predictions.metadata["unreadable"] = done.images, done.unreadable
     if output:
         storage.upload(folder / name, storage.join(output, name))

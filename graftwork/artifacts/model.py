@@ -32,6 +32,7 @@ from graftwork.artifacts import trained_on as records
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
 from graftwork.artifacts.trained_on import TrainedOn
+from graftwork.errors import UserError
 from graftwork.metering import Profile
 
 SCHEMA, EXTRAS = model_files.SCHEMA, Path(model_files.EXTRAS)
@@ -224,6 +225,18 @@ def read(path: str | os.PathLike[str]) -> ModelFolder:
         if entry not in description:
             raise not_an_artifact("model", folder / DESCRIPTION, f'the entry "{entry}" is missing')
     return ModelFolder(folder, description)
+
+
+def read_classifier(path: str | os.PathLike[str]) -> ModelFolder:
+    """Open a model artifact that labels images.
+
+    Raises:
+        UserError: It is not one, or a base without a head.
+    """
+    opened = read(path)
+    if opened.description["role"] != "classifier":
+        raise UserError("the model is a base without a head", {"model": path}, next="give a run's DIR/model")
+    return opened
 
 
 def _served(model: keras.Model, functions: list[Any]) -> tf.Module:

@@ -87,7 +87,7 @@ class Registry:
     @property
     def address(self) -> str:
         """Where the versions lie, whatever the current folder is."""
-        return self.uri if storage.is_remote(self.uri) else str(Path(self.uri).absolute())
+        return storage.absolute(self.uri)
 
     def state(self) -> State:
         """Return what is known of the model; without a registry.json, the versions that are there.
