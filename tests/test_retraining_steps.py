@@ -301,6 +301,24 @@ class TestFind:
             registry.promote(mine, one, Author("graftwork", inputs=made_of.inputs))
         assert find(str(tmp_path / "models"), "m", tmp_path / "fetched", made_of, "both", "r1").changed
 
+    def test_what_a_person_took_back_is_not_tried_again_when_the_data_is_as_it_was(
+        self, flow: Path, tmp_path: Path
+    ) -> None:
+        registry, serving = Registry(str(tmp_path / "models"), "m"), champion(flow, tmp_path, "trained")
+        made_of = {data: MadeOf(["base"], [data]) for data in ("monday", "tuesday", "wednesday")}
+        for version, data in ((None, "sunday"), (1, "monday")):
+            number = registry.register(serving, {}, Author("graftwork"))
+            registry.promote(number, version, Author("graftwork", inputs=MadeOf(["base"], [data]).inputs))
+        registry.rollback(Author("ann", "too slow"))
+        registry.keep(Author("graftwork", inputs=made_of["tuesday"].inputs))
+        changed = {
+            data: find(str(tmp_path / "models"), "m", tmp_path / data, made_of[data], "both", data).changed
+            for data in made_of
+        }
+        assert changed == {"monday": False, "tuesday": False, "wednesday": True}
+        registry.promote(registry.register(serving, {}, Author("bob")), 1, Author("bob"))
+        assert find(str(tmp_path / "models"), "m", tmp_path / "x", made_of["tuesday"], "both", "r").changed
+
     def test_a_registry_that_has_lost_who_is_the_champion_ends_the_night(self, flow: Path, tmp_path: Path) -> None:
         registry = Registry(str(tmp_path / "models"), "m")
         serving = champion(flow, tmp_path, "trained")

@@ -52,7 +52,7 @@ def find_champion(
         seed: Of every random choice.
 
     Returns:
-        Output: Whether data, base model or settings differ from the champion's and from those tried last.
+        Output: Whether data, base model and settings make a challenger that was not tried beside this champion yet.
         version: The champion's; 0 if there is none.
         starts: What to start from: "" for the base model, else the URI of the champion and, after a #, what tells its
             content from any other; one of them where both are the same network.

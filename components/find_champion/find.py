@@ -1,4 +1,4 @@
-"""Look into the registry: who is the champion, what was it made of, what was tried last."""
+"""Look into the registry: who is the champion, what was it made of, what was tried already."""
 
 import hashlib
 import json
@@ -92,9 +92,13 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
 
 
 def _tried(known: State) -> set[str]:
-    """Return what the champion was made of, and the challenger that was judged last."""
-    judged = [event.inputs for event in known.history if event.inputs and event.action in ("promote", "keep")]
-    return {_inputs_of_champion(known), *judged[-1:]} - {""}
+    """Return what the champion was made of, every challenger that was kept beside it, and every one that was promoted.
+
+    One that was promoted and serves no more was beaten, or a person has taken it back.
+    """
+    beside = (event.inputs for event in known.history if event.action == "keep" and event.champion == known.champion)
+    promoted = (event.inputs for event in known.history if event.action == "promote")
+    return {_inputs_of_champion(known), *beside, *promoted} - {""}
 
 
 def _inputs_of_champion(known: State) -> str:
