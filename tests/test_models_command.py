@@ -90,13 +90,17 @@ def test_for_machines(registry: str) -> None:
         (["promote", "2", "--registry", "{registry}"], "version 2 is the champion already"),
         (["promote", "{empty}", "--registry", "{registry}"], "not a model artifact"),
         (["prune", "--registry", "{registry}", "--keep", "0"], "--keep"),
+        (["promote", "{base}", "--registry", "{registry}"], "the model is a base without a head"),
     ],
 )
 def test_mistakes_end_with_code_2_and_a_message(
     arguments: list[str], expected: str, registry: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "empty").mkdir()
-    done = graftwork("models", *(text.format(registry=registry, empty=tmp_path / "empty") for text in arguments))
+    places = {"registry": registry, "empty": tmp_path / "empty", "base": exported(tmp_path / "base")}
+    places["empty"].mkdir()
+    description = places["base"] / "assets.extra/graftwork.json"
+    description.write_text(json.dumps({**json.loads(description.read_text()), "role": "base"}))
+    done = graftwork("models", *(text.format(**places) for text in arguments))
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr

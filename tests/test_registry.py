@@ -309,7 +309,9 @@ def test_of_fifty_promotions_at_once_one_wins(place: str, tmp_path: Path) -> Non
                 outcomes = dict(zip(contenders, pool.map(compete, contenders), strict=True))
             known = registry.state()
             assert [number for number, outcome in outcomes.items() if outcome == "won"] == [known.champion]
-            assert all(outcome == "won" or "another one was meanwhile" in outcome for outcome in outcomes.values())
+            assert all(
+                outcome == "won" or "the champion is another one by now" in outcome for outcome in outcomes.values()
+            )
             assert known.previous == champion
     finally:
         done.set()
@@ -356,6 +358,30 @@ def test_a_lost_answer_is_not_a_lost_race(server: FakeBuckets, tmp_path: Path) -
     registry.promote(number, None, ANN)
     assert lost
     assert [event.action for event in registry.state().history] == ["register", "promote"]
+
+
+def test_a_lost_answer_and_another_writer_are_not_a_lost_race(server: FakeBuckets, tmp_path: Path) -> None:
+    registry, other = prepared("gs://shelf/models", tmp_path), Registry("gs://shelf/models", "shelf")
+    lost: list[str] = []
+
+    def lose_the_first(moment: str) -> None:
+        if moment == "after" and not lost:
+            lost.append(moment)
+            other.note_look(str(len(other.state().looks)), news=True)
+            raise ConnectionAbortedError
+
+    server.on_write = lose_the_first
+    registry.rollback(ANN)
+    assert registry.state().aliases == {"champion": 2, "previous": 1}
+    lost.clear()
+    registry.promote(3, 2, ANN)
+    lost.clear()
+    registry.keep(3, ANN)
+    assert [event.action for event in registry.state().history[-3:]] == ["rollback", "promote", "keep"]
+    lost.append("numbers are reserved without an event")
+    assert register(registry, tmp_path, "new") == 4
+    assert [look.run for look in registry.state().looks] == ["0", "1", "2"]
+    assert b"versions: 3 " in server.objects["shelf", "models/shelf/models.config"][1]
 
 
 # Writers that die
@@ -525,6 +551,12 @@ def test_a_registry_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         ('"name": "shelf",', "", "name: Field required"),
         ('"leaving": []', '"leaving": [], "note": "hello"', "note"),
         ('"schema": "graftwork.registry/1"', '"schema": "mine"', "schema"),
+        ('"previous": 2', '"previous": 3', "previous is version 3, champion is version 3"),
+        ('"earlier": [', '"earlier": [99, ', "earlier names version 99"),
+        ('"leaving": []', '"leaving": [3]', "version 3 is leaving, but it is among the versions"),
+        ('"accuracy": 0.9', '"accuracy": "0.9"', "accuracy"),
+        ('"verdict": null', '"verdict": {"rules": ["x"]}', "verdict"),
+        ('"schema":', "[" * 200_000, "not JSON"),
     ],
 )
 def test_a_registry_edited_by_hand_into_nonsense(old: str, new: str, why: str, tmp_path: Path) -> None:
@@ -537,6 +569,14 @@ def test_a_registry_edited_by_hand_into_nonsense(old: str, new: str, why: str, t
     assert why in str(caught.value)
     assert str(file) in str(caught.value)
     assert "champion serves on" in str(caught.value)
+
+
+def test_a_folder_that_says_nothing_sensible_is_a_version_all_the_same(tmp_path: Path) -> None:
+    registry = prepared(str(tmp_path / "models"), tmp_path)
+    remove(registry, "registry.json")
+    for number, content in ((1, "[]"), (2, '{"classes": 7}'), (3, '{"metrics": [1]}')):
+        (Path(registry.uri) / f"{number}/assets.extra/graftwork.json").write_text(content)
+    assert sorted(registry.state().versions) == [1, 2, 3]
 
 
 @given(

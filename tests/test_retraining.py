@@ -208,7 +208,7 @@ def test_the_outcome_goes_to_a_webhook(nights: Nights, webhook: "Webhook") -> No
 
 
 def test_what_is_printed_is_how_this_run_has_ended(nights: Nights, webhook: "Webhook") -> None:
-    webhook.then = lambda: nights.registry.keep(Author("another run", "no better"))
+    webhook.then = lambda: nights.registry.keep(1, Author("another run", "no better"))
     assert "nothing has changed; version 1 serves" in nights.night(retraining__notify=webhook.url)
     assert nights.registry.state().history[-1].by == "another run"
 

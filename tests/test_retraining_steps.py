@@ -245,8 +245,8 @@ class TestPromote:
 
     def test_a_kept_champion_is_noted_once(self, tmp_path: Path) -> None:
         registry, run = Registry(str(tmp_path), "m"), Author("graftwork", "no better", run="r1")
-        keep(registry, run)
-        keep(registry, run)
+        assert keep(registry, None, run) == 0
+        assert keep(registry, None, run) == 0
         (event,) = registry.state().history
         assert (event.action, event.why, event.champion) == ("keep", "no better", None)
 
@@ -278,7 +278,7 @@ class TestFind:
             for network in ("another base", "base"):
                 again = find("gs://shelf/models", "m", tmp_path / network, MadeOf([network], [3]), "both", "r1")
                 assert uris(again.starts) == (["", "gs://shelf/models/m/1"] if network != "base" else [""])
-            registry.keep(Author("graftwork", inputs=other.inputs))
+            registry.keep(1, Author("graftwork", inputs=other.inputs))
             assert not find(
                 "gs://shelf/models", "m", tmp_path / "third", MadeOf(["base"], [2]), "champion", "r2"
             ).changed
@@ -297,7 +297,7 @@ class TestFind:
         one, two, mine = (registry.register(serving, {}, Author("ann", inputs=i)) for i in ("", "", made_of.inputs))
         registry.promote(one, None, Author("ann"))
         registry.promote(two, one, Author("ann"))
-        with pytest.raises(UserError, match="another one was meanwhile"):
+        with pytest.raises(UserError, match="the champion is another one by now"):
             registry.promote(mine, one, Author("graftwork", inputs=made_of.inputs))
         assert find(str(tmp_path / "models"), "m", tmp_path / "fetched", made_of, "both", "r1").changed
 
@@ -310,7 +310,8 @@ class TestFind:
             number = registry.register(serving, {}, Author("graftwork"))
             registry.promote(number, version, Author("graftwork", inputs=MadeOf(["base"], [data]).inputs))
         registry.rollback(Author("ann", "too slow"))
-        registry.keep(Author("graftwork", inputs=made_of["tuesday"].inputs))
+        registry.keep(1, Author("graftwork", inputs=made_of["tuesday"].inputs))
+        registry.keep(2, Author("graftwork", inputs=made_of["wednesday"].inputs))  # compared before the rollback
         changed = {
             data: find(str(tmp_path / "models"), "m", tmp_path / data, made_of[data], "both", data).changed
             for data in made_of
@@ -408,7 +409,7 @@ def prepare_config():  # type: ignore[no-untyped-def]
 class TestReportOutcome:
     def test_what_the_registry_says_of_the_run_is_what_happened(self, tmp_path: Path) -> None:
         registry = Registry(str(tmp_path), "m")
-        registry.keep(Author("graftwork", "no better", run="r1", report="pages"))
+        registry.keep(None, Author("graftwork", "no better", run="r1", report="pages"))
         for state in ("SUCCEEDED", "RUNNING", "FAILED"):
             kept = outcome_of(str(tmp_path), "m", "r1", state, "afterwards")
             assert (kept["outcome"], kept["why"], kept["report"]) == ("kept", "no better", "pages")

@@ -96,7 +96,8 @@ def _tried(known: State) -> set[str]:
 
     One that was promoted and serves no more was beaten, or a person has taken it back.
     """
-    beside = (event.inputs for event in known.history if event.action == "keep" and event.champion == known.champion)
+    champion = () if known.champion is None else (known.champion,)
+    beside = (event.inputs for event in known.history if event.action == "keep" and event.versions == champion)
     promoted = (event.inputs for event in known.history if event.action == "promote")
     return {_inputs_of_champion(known), *beside, *promoted} - {""}
 

@@ -80,10 +80,17 @@ def promote(
     return registry.state().champion or 0
 
 
-def keep(registry: Registry, author: Author) -> None:
-    """Note why the champion stays, once for a run."""
+def keep(registry: Registry, beside: int | None, author: Author) -> int:
+    """Note why a challenger does not serve, once for a run; return the version that does.
+
+    Args:
+        registry: Of the model.
+        beside: The version it was compared with; None if there was no champion.
+        author: The run.
+    """
     if not any(event.run == author.run for event in registry.state().history):
-        registry.keep(author)
+        registry.keep(beside, author)
+    return registry.state().champion or 0
 
 
 def record(data: Images, model: model_artifact.ModelFolder) -> TrainedOn:

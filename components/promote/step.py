@@ -29,9 +29,9 @@ def run(
     kept = opened.keep_pages(run, {page: Path(artifact.path).read_bytes() for page, artifact in pages.items()})
     who = author("graftwork retraining", decided["reason"], run=run, inputs=inputs, report=kept)
     if not decided["promote"]:
-        keep(opened, who)
-        progress.note(f"version {version} stays the champion" if version else "there is no champion still")
-        return version
+        serving = keep(opened, version or None, who)
+        progress.note(f"version {serving} serves on" if serving else "there is no champion still")
+        return serving
     source = Source(images.path, challenger.path)
     serving = promote(opened, source, version or None, decided, who)
     instead = f", instead of {version}" if version not in (0, serving) else ""

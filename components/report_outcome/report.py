@@ -33,8 +33,8 @@ def outcome_of(registry: str, name: str, run: str, state: str, error: str = "") 
         error: What KFP says beyond that.
 
     Returns:
-        outcome ("promoted", "kept", "unchanged" or "failed"), why, champion (the version that serves now, None for
-        none), report (a folder of pages), model, registry, run, and at, the time.
+        outcome ("promoted", "kept", "unchanged" or "failed"), why, champion (the version that serves now; None if there
+        is none, or the registry does not say), report (a folder of pages), model, registry, run, and at, the time.
     """
     outcome, why, champion, report = "failed", error or f"it ended without a verdict; KFP calls it {state}", None, ""
     try:

@@ -16,7 +16,9 @@ def run(status: Any, registry: str, name: str, run: str, outcome: Any, notify: s
     content = outcome_of(registry, name, run, status.state or "", progress.failure() or status.error_message or "")
     write_json(Path(outcome.path), content)
     progress.note(f"{content['outcome']}: {content['why']}")
-    if notify:
-        deliver(content, notify)
-    if model_registry:
-        mirror.follow(model_registry, Registry(registry, name), "graftwork retraining")
+    try:
+        if notify:
+            deliver(content, notify)
+    finally:  # neither waits for the other to be reachable
+        if model_registry:
+            mirror.follow(model_registry, Registry(registry, name), "graftwork retraining")

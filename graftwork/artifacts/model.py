@@ -32,7 +32,6 @@ from graftwork.artifacts import trained_on as records
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.errors import UserError
 from graftwork.metering import Profile
 
 SCHEMA, EXTRAS = model_files.SCHEMA, Path(model_files.EXTRAS)
@@ -235,7 +234,7 @@ def read_classifier(path: str | os.PathLike[str]) -> ModelFolder:
     """
     opened = read(path)
     if opened.description["role"] != "classifier":
-        raise UserError("the model is a base without a head", {"model": path}, next="give a run's DIR/model")
+        raise model_files.without_head(path)
     return opened
 
 

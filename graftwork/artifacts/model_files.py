@@ -10,6 +10,15 @@ HEAD_ON_BASE = "head"
 """The candidate that is the base model's network, unchanged, with a new head."""
 
 
+def without_head(model: object) -> UserError:
+    """Return the error for a base model where a classifier is expected.
+
+    Args:
+        model: Where it is.
+    """
+    return UserError("the model is a base without a head", {"model": model}, next="give a run's DIR/model")
+
+
 def without_record(who: str, model: object) -> UserError:
     """Return the error for a model that cannot be compared, because nobody knows what it has seen.
 

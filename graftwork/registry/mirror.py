@@ -11,7 +11,7 @@ from typing import Any
 
 from graftwork.errors import UserError, in_one_line
 from graftwork.registry.registry import Registry
-from graftwork.registry.state import State, Version
+from graftwork.registry.state import State, Version, no_champion
 
 _FORMAT, _FORMAT_VERSION = "tensorflow", "2"
 _LIVE, _ARCHIVED = "LIVE", "ARCHIVED"
@@ -29,7 +29,7 @@ def follow(url: str, registry: Registry, author: str) -> None:
         author: Who is asking.
 
     Raises:
-        UserError: Its client is not installed, or the service does not answer.
+        UserError: Its client is not installed, the service does not answer, or nobody knows which version serves.
     """
     try:
         import model_registry
@@ -37,6 +37,8 @@ def follow(url: str, registry: Registry, author: str) -> None:
         next = 'pip install "graftwork[model-registry]"'
         raise UserError("Kubeflow Model Registry needs its client", next=next) from None
     known = registry.state()
+    if known.forgotten:  # it would take the alias from the version that serves
+        raise no_champion(known)
     if not known.versions:
         return
     try:

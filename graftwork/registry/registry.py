@@ -26,7 +26,7 @@ from typing import Any
 
 from graftwork import storage
 from graftwork.artifacts.folder import read_description
-from graftwork.artifacts.model_files import DESCRIPTION, SCHEMA
+from graftwork.artifacts.model_files import DESCRIPTION, SCHEMA, without_head
 from graftwork.errors import UserError
 from graftwork.registry import serving, state, stores
 from graftwork.registry.state import FILE, Change, Event, Look, State, Version
@@ -153,7 +153,7 @@ class Registry:
         self._change(reserve)
         self._store.publish(folder, number)
         entry, event = Version(registered=_now(), **version), _event(author, "register", number)
-        self._change(lambda before: state.registered(before, number, entry, event))
+        self._change(lambda before: state.registered(before, number, entry, event), event)
         return number
 
     def promote(self, number: int, instead_of: int | None, author: Author) -> State:
@@ -169,14 +169,19 @@ class Registry:
         """
         self.folder(number)
         event = _event(author, "promote", number)
-        after = self._change(lambda before: state.promoted(before, number, instead_of, event))
+        after = self._change(lambda before: state.promoted(before, number, instead_of, event), event)
         self.tell_servers()
         return after
 
-    def keep(self, author: Author) -> None:
-        """Note that a challenger was not promoted, and why."""
-        event = _event(author, "keep")
-        self._change(lambda before: state.kept(before, event))
+    def keep(self, beside: int | None, author: Author) -> None:
+        """Note that a challenger was not promoted, and why.
+
+        Args:
+            beside: The champion it was compared with; None for none.
+            author: Who says so.
+        """
+        event = _event(author, "keep", *([] if beside is None else [beside]))
+        self._change(lambda before: state.kept(before, event), event)
 
     def note_look(self, run: str, news: bool) -> None:
         """Note that a run of the pipeline has looked for news, and whether there were any."""
@@ -208,15 +213,17 @@ class Registry:
         if previous is not None:
             self.folder(previous)
 
+        event = _event(author, "rollback")
+
         def back(before: State) -> State:
             if before.previous != previous:
                 now = "none" if before.champion is None else f"version {before.champion}"
                 facts = {"model": self.name, "champion now": now}
                 raise UserError("nothing was rolled back: the champion has changed meanwhile", facts)
             about = [number for number in (previous, before.champion) if number is not None]
-            return state.rolled_back(before, _event(author, "rollback", *about))
+            return state.rolled_back(before, event.model_copy(update={"versions": tuple(about)}))
 
-        after = self._change(back)
+        after = self._change(back, event)
         self.tell_servers()
         return after
 
@@ -230,7 +237,7 @@ class Registry:
         Returns:
             The numbers of the versions that were removed.
         """
-        gone: list[int] = []
+        gone, event = list[int](), _event(author, "prune")
 
         def take_out(before: State) -> State:
             nonlocal gone
@@ -240,9 +247,9 @@ class Registry:
             late = [number for number, since in before.arriving.items() if _is_late(since)]
             if not gone and not late:
                 return before
-            return state.pruned(before, gone, late, _event(author, "prune", *gone))
+            return state.pruned(before, gone, late, event.model_copy(update={"versions": tuple(gone)}))
 
-        leaving = self._change(take_out).leaving  # of an earlier call too, if it was interrupted
+        leaving = self._change(take_out, event).leaving  # of an earlier call too, if it was interrupted
         for number in leaving:
             self._store.remove(number)
         self._change(lambda before: state.removed(before, leaving))
@@ -278,14 +285,22 @@ class Registry:
         try:
             content = json.loads(storage.read(storage.join(self.uri, f"{number}/{DESCRIPTION}")))
             return Version(registered="", **entries(content))
-        except (OSError, ValueError):  # not made by graftwork, or damaged: it may still be served
+        except (OSError, ValueError, TypeError, AttributeError):  # damaged, or not made by graftwork: it may be served
             return Version(registered="")
 
-    def _change(self, change: Change) -> State:
-        """Apply a change to the latest state, again if somebody else was faster."""
+    def _change(self, change: Change, event: Event | None = None) -> State:
+        """Apply a change to the latest state, again if somebody else was faster.
+
+        Args:
+            change: From one state to the next.
+            event: What it writes into the history. Where that stands there already, an earlier attempt has arrived and
+                its answer was lost.
+        """
         started, wait = time.monotonic(), _FIRST_WAIT_SECONDS
         while True:
             before, generation = self._read()
+            if event and any(other.id == event.id for other in before.history):
+                return before
             after = change(before)
             if after == before:
                 return after
@@ -302,9 +317,12 @@ def described(folder: Path) -> dict[str, Any]:
     """Return the entries of a version that its model folder tells.
 
     Raises:
-        UserError: It is no model that graftwork made.
+        UserError: It is no model that graftwork made, or a base without a head.
     """
-    return entries(read_description(folder, DESCRIPTION, SCHEMA))
+    description = read_description(folder, DESCRIPTION, SCHEMA)
+    if description.get("role") == "base":
+        raise without_head(folder)
+    return entries(description)
 
 
 def entries(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from graftwork.errors import UserError, in_one_line
 
@@ -20,6 +20,22 @@ _LOOKS = 30
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Metrics(BaseModel):
+    """Of a version's metrics, those that are shown."""
+
+    accuracy: float = Field(0.0, strict=True)
+    accuracy_interval: tuple[float, float] = (0.0, 0.0)
+    n: int = 0
+
+
+class _Rule(BaseModel):
+    """Of a rule of a verdict, what is shown."""
+
+    rule: str
+    passed: bool
+    says: str
 
 
 class Version(_Part):
@@ -41,6 +57,19 @@ class Version(_Part):
     base: dict[str, Any] = {}
     verdict: dict[str, Any] | None = None
 
+    @field_validator("metrics")
+    @classmethod
+    def _are_numbers(cls, metrics: dict[str, Any]) -> dict[str, Any]:
+        _Metrics.model_validate(metrics)
+        return metrics
+
+    @field_validator("verdict")
+    @classmethod
+    def _has_rules(cls, verdict: dict[str, Any] | None) -> dict[str, Any] | None:
+        for rule in (verdict or {}).get("rules", ()):
+            _Rule.model_validate(rule)
+        return verdict
+
 
 class Event(_Part):
     """Something that was done, by whom, when and why.
@@ -50,7 +79,8 @@ class Event(_Part):
         at: When, ISO 8601 in UTC, by the clock of whoever did it; the order of events is that of the list.
         by: Who.
         action: register, promote, rollback, prune; or keep, when a challenger was not promoted.
-        versions: Which versions it was about; of a rollback, the one that came back and the one that went.
+        versions: Which versions it was about; of a rollback, the one that came back and the one that went; of keep, the
+            champion that a challenger was compared with.
         champion: Which version was the champion afterwards.
         why: In the words of whoever did it, or of the gate.
         run: Of a pipeline, by its ID there; "" if a person did it.
@@ -118,8 +148,12 @@ class State(_Part):
                 raise ValueError(f"there is no alias {alias!r}")
             if number not in self.versions:
                 raise ValueError(f"{alias} is version {number}, which is not among the versions")
-        if PREVIOUS in self.aliases and CHAMPION not in self.aliases:
-            raise ValueError("there is a previous champion and no champion")
+        if self.previous is not None and self.champion in (None, self.previous):
+            raise ValueError(f"previous is version {self.previous}, champion is {_named(self.champion)}")
+        if lost := set(self.earlier) - set(self.versions):
+            raise ValueError(f"earlier names version {min(lost)}, which is not among the versions")
+        if both := set(self.leaving) & {*self.versions, *self.arriving}:
+            raise ValueError(f"version {min(both)} is leaving, but it is among the versions or arriving")
         highest = max([0, *self.versions, *self.arriving])
         if self.next_version <= highest:
             raise ValueError(f"next_version is {self.next_version}, but version {highest} is there")
@@ -160,7 +194,7 @@ def parse(content: bytes, where: str) -> State:
     """
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _nonsense(where, f"not JSON: {error}") from None
     schema = found.pop("schema", None) if isinstance(found, dict) else None
     if schema != SCHEMA and str(schema).startswith("graftwork.registry/"):
@@ -228,7 +262,7 @@ def promoted(state: State, number: int, instead_of: int | None, event: Event) ->
     if state.champion != instead_of:
         facts = {"model": state.name, "compared with": _named(instead_of), "champion now": _named(state.champion)}
         next = "compare it with the champion of now, and promote it again if it is better"
-        raise UserError(f"version {number} was not promoted: another one was meanwhile", facts, next)
+        raise UserError(f"version {number} was not promoted: the champion is another one by now", facts, next)
     aliases, earlier = {CHAMPION: number}, state.earlier
     if state.champion is not None:
         aliases[PREVIOUS] = state.champion
