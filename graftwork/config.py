@@ -158,7 +158,9 @@ class GateConfig(Settings):
     """Groups of images to look at as at classes: their names, and patterns over where images come from, as in
     {night: "*/night/*"}."""
     allow_new_classes: bool = False
-    """Whether the list of classes may change. Images of new classes count then: the champion is wrong about them."""
+    """Whether there may be classes that the champion does not know. Their images count then: it is wrong about them."""
+    allow_gone_classes: bool = False
+    """Whether classes that the champion knows may be gone."""
     min_accuracy: float = Field(0.0, ge=0, le=1)
     """Below which no challenger is promoted; the one rule on accuracy for a model's first version."""
     max_latency_ms: float | None = Field(None, gt=0)

@@ -36,6 +36,7 @@ def verdict(
     champions_export: Export = SOUND,
     known: list[str] = CLASSES,
     seen: int = 0,
+    seen_by_challenger: int = 0,
     drift: str = "",
     drift_may_pass: bool = False,
     slices: dict[str, np.ndarray] | None = None,
@@ -44,8 +45,9 @@ def verdict(
     against = None
     if champion is not None:
         pair = Pair(labels, np.isin(labels, known), champion, challenger, slices or {})
-        against = Champion(known, champions_export, pair, seen, 0)
-    return judge(Challenge(CLASSES, accuracy, export, drift, drift_may_pass, against), policy or GateConfig())
+        against = Champion(known, champions_export, pair, seen)
+    challenge = Challenge(CLASSES, accuracy, len(labels), seen_by_challenger, export, drift, drift_may_pass, against)
+    return judge(challenge, policy or GateConfig())
 
 
 def failed(verdict: Verdict) -> set[str]:
@@ -142,6 +144,10 @@ def test_the_first_version_needs_no_champion_to_beat() -> None:
     assert said.reason == "the first version of this model"
 
 
+def test_the_first_version_has_not_seen_the_test_images_either() -> None:
+    assert failed(verdict(None, WORSE, seen_by_challenger=7)) == {"unseen test images"}
+
+
 def test_the_first_version_is_held_against_the_thresholds() -> None:
     said = verdict(None, WORSE, GateConfig(min_accuracy=0.95))
     assert failed(said) == {"accuracy"}
@@ -156,7 +162,10 @@ def test_the_first_version_is_held_against_the_thresholds() -> None:
         ({"export": Export(20_000_000, 20.0, difference=0.01)}, "export"),
         ({"known": CLASSES[1:]}, "classes"),
         ({"known": [*CLASSES, "another"]}, "classes"),
+        ({"known": [*CLASSES, "another"], "policy": GateConfig(allow_new_classes=True)}, "classes"),
+        ({"known": CLASSES[1:], "policy": GateConfig(allow_gone_classes=True)}, "classes"),
         ({"seen": 1}, "unseen test images"),
+        ({"seen_by_challenger": 1}, "unseen test images"),
         ({"policy": GateConfig(max_latency_ms=10)}, "latency"),
         ({"policy": GateConfig(max_size="10M")}, "size"),
         ({"policy": GateConfig(min_accuracy=0.99)}, "accuracy"),
@@ -170,6 +179,7 @@ def test_whatever_must_hold_stops_a_better_model(changes: dict, rule: str) -> No
 
 
 NEW_CLASS = GateConfig(allow_new_classes=True)
+EVERY_CHANGE = GateConfig(allow_new_classes=True, allow_gone_classes=True)
 
 
 def with_a_new_class(champion: Given, challenger: Given) -> Verdict:
@@ -212,6 +222,37 @@ def test_a_class_that_falls_stops_a_better_model() -> None:
     assert "class 3" in said.reason
 
 
+@pytest.mark.parametrize(("classes", "images"), [(10, 5), (30, 8), (100, 9), (1000, 13)])
+def test_a_class_that_is_lost_stops_a_better_model_however_many_classes_there_are(classes: int, images: int) -> None:
+    labels = np.repeat([f"class {number}" for number in range(classes)], images)
+    first = np.arange(len(labels)) < images
+    champion = answers(first | (np.arange(len(labels)) % 3 > 0))
+    said = verdict(champion, answers(~first), labels=labels)
+    assert failed(said) == {"no class falls"}
+    assert "class 0 by 1.0000" in said.reason
+    kept = verdict(champion, answers(~first | (np.arange(len(labels)) % 3 > 0)), labels=labels)  # a third
+    assert kept.promote
+    assert "may be chance" in next(rule for rule in kept.rules if rule.rule == "no class falls").says
+
+
+@pytest.mark.parametrize(("classes", "images"), [(30, 8), (100, 9), (200, 10)])
+def test_equal_models_seldom_lose_a_class_by_chance(classes: int, images: int) -> None:
+    random, stopped = np.random.default_rng(0), 0
+    labels = np.repeat([f"class {number}" for number in range(classes)], images)
+    for _ in range(NIGHTS):  # on 10 of 100 images one is right and the other wrong
+        one, other = (answers(random.random(len(labels)) < 0.947) for _ in range(2))
+        stopped += "no class falls" in failed(verdict(one, other, labels=labels))
+    assert stopped <= 0.05 * NIGHTS
+
+
+def test_classes_and_slices_that_cannot_be_judged_are_named() -> None:
+    labels = LABELS.copy()
+    labels[:3] = "class new"
+    said = verdict(WORSE, BETTER, labels=labels, slices={"night": np.zeros(IMAGES, bool)})
+    rule = next(rule for rule in said.rules if rule.rule == "no class falls")
+    assert "1 have fewer than 5 test images, too few to tell; no image is in slice night" in rule.says
+
+
 def test_a_class_that_falls_by_chance_stops_nothing() -> None:
     few = LABELS.copy()
     few[LABELS == "class 3"] = "class 4"
@@ -250,8 +291,8 @@ def test_a_model_that_is_as_good_and_knows_its_limits_better() -> None:
 
 
 def test_models_without_a_common_image_are_not_compared() -> None:
-    against = Champion(["other"], SOUND, None, 0, 0)
-    said = judge(Challenge(CLASSES, 0.9, SOUND, champion=against), GateConfig(allow_new_classes=True))
+    against = Champion(["other"], SOUND, None, 0)
+    said = judge(Challenge(CLASSES, 0.9, 100, 0, SOUND, champion=against), EVERY_CHANGE)
     assert not said.promote
     assert failed(said) == {"unseen test images"}
 

@@ -137,6 +137,8 @@ def test_a_renamed_class_does_not_get_in_unnoticed(nights: Nights) -> None:
     assert not rules(nights)["classes"]
     assert "new: crimson; gone: red" in printed
     nights.night(retraining__warm_start="base", gate__allow_new_classes=True)
+    assert not rules(nights)["classes"]
+    nights.night(retraining__warm_start="base", gate__allow_new_classes=True, gate__allow_gone_classes=True)
     assert rules(nights)["classes"]
 
 

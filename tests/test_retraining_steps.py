@@ -145,7 +145,8 @@ class TestJudge:
         left_out = judged(prepared, flow, serving)
         assert failed(left_out) == {"classes", "better"}
         assert left_out.accuracy["champion"] == left_out.accuracy["challenger"]
-        allowed = judged(prepared, flow, serving, Policy(GateConfig(allow_new_classes=True)))
+        policy = Policy(GateConfig(allow_new_classes=True, allow_gone_classes=True))
+        allowed = judged(prepared, flow, serving, policy)
         assert allowed.verdict.promote, allowed.verdict.reason
         red = sum(record.label == 2 for record in images_artifact.read(prepared).records("test"))
         assert allowed.accuracy["challenger"] - allowed.accuracy["champion"] == pytest.approx(red / 48)
@@ -155,6 +156,8 @@ class TestJudge:
         policy = Policy(GateConfig(slices={"reds": "red/*", "none": "nothing/*"}))
         found = judged(prepared, flow, champion(flow, tmp_path), policy)
         assert found.verdict.promote
+        rule = next(rule for rule in found.verdict.rules if rule.rule == "no class falls")
+        assert rule.says.endswith("no image is in slice none")
 
     def test_an_evaluation_of_another_model_is_refused(self, prepared: Path, flow: Path) -> None:
         other = flow / "other-evaluation"

@@ -91,10 +91,8 @@ def judge(
         found = _export(serving, requests) if needed else Export(size)
         compared = compare(data, evaluated, name, serving, policy.gate)
         pair = compared.pair
-        seen, by_challenger = (
-            seen_before(compared.keys, model, who) for model, who in ((serving, "champion"), (challenger, "challenger"))
-        )
-        champion = Champion(serving.description["classes"], found, pair, seen, by_challenger)
+        seen = seen_before(compared.keys, serving, "champion")
+        champion = Champion(serving.description["classes"], found, pair, seen)
         differing = compared.differing
         if pair:
             both = {"champion": pair.champion, "challenger": pair.challenger}
@@ -102,7 +100,10 @@ def judge(
             held = pair.champion.right[pair.known]  # of new classes it knew nothing when it was made either
             worse = fallen(_when_made(serving), (float(held.mean()), len(held)), policy.drift)
             drift = "; ".join(filter(None, (drift, worse)))
-    challenge = Challenge(data.classes, accuracy, exported, drift, policy.drift.action == "warn", champion)
+    keys = said["keys"]
+    seen = seen_before(keys, challenger, "challenger")
+    warn = policy.drift.action == "warn"
+    challenge = Challenge(data.classes, accuracy, len(keys), seen, exported, drift, warn, champion)
     return Judged(verdict.judge(challenge, policy.gate, seed), reached, differing, data.source, champion is not None)
 
 

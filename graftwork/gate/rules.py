@@ -11,6 +11,10 @@ from graftwork.gate.evidence import adjusted, calibration_gap, p_better, p_bette
 
 CLASS_LEVEL = 0.05
 """How often chance alone may stop a challenger for the sake of any class or slice."""
+_LOST, _LOST_LEVEL = 0.5, 0.02
+"""The same of one class or slice that loses more than this share of its images."""
+FEWEST = 5
+"""Images of a class: all of fewer may be lost, and it would not be known from chance."""
 TOLERANCE = 1e-4
 """By how much a probability may differ there from what the evaluation saw."""
 _NOTICEABLE = 0.9
@@ -108,13 +112,14 @@ def data(drift: str, may_pass: bool) -> Rule:
 
 
 def classes(champion: Sequence[str], challenger: Sequence[str], policy: GateConfig) -> Rule:
-    """The list of classes has not changed, or may."""
+    """No class is new and none is gone, or that may be."""
     new, gone = ([name for name in a if name not in b] for a, b in ((challenger, champion), (champion, challenger)))
-    changes = [f"new: {', '.join(new)}"] * bool(new) + [f"gone: {', '.join(gone)}"] * bool(gone)
-    says = "; ".join(changes) or "the same"
-    if changes and not policy.allow_new_classes:
-        says += "; if that is meant: gate.allow_new_classes"
-    return Rule("classes", not changes or policy.allow_new_classes, float(len(new) + len(gone)), 0.0, says)
+    changes = {"new": (new, policy.allow_new_classes), "gone": (gone, policy.allow_gone_classes)}
+    says = "; ".join(f"{what}: {', '.join(names)}" for what, (names, _) in changes.items() if names) or "the same"
+    forbidden = [what for what, (names, allowed) in changes.items() if names and not allowed]
+    if forbidden:
+        says += f"; if that is meant: {', '.join(f'gate.allow_{what}_classes' for what in forbidden)}"
+    return Rule("classes", not forbidden, float(len(new) + len(gone)), 0.0, says)
 
 
 def unseen(count: int, by_champion: int, by_challenger: int) -> Rule:
@@ -122,15 +127,16 @@ def unseen(count: int, by_champion: int, by_challenger: int) -> Rule:
 
     Args:
         count: Test images in all.
-        by_champion: Those among them that the champion has seen.
+        by_champion: Those among them that the champion has seen; 0 where there is none.
         by_challenger: Those that the challenger has seen.
     """
     seen = max(by_champion, by_challenger)
-    says = f"none of {count:,} images were trained on by either model"
+    says = f"none of {count:,} images were trained on"
     if seen:
         says = (
             f"of {count:,} images the champion has been trained on {by_champion:,}, the challenger on {by_challenger:,}"
         )
+        says += "; were the shares of the splits, or the split column, others then?"
     if not count:
         says = "there are no test images that both models could be asked about"
     return Rule("unseen test images", count > 0 and not seen, float(seen), 0.0, says)
@@ -165,17 +171,24 @@ def accuracy(challenger: float, policy: GateConfig) -> Rule:
 
 
 def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
-    """No class and no slice falls by more than the policy allows, with evidence."""
-    groups = {f"class {name}": pair.labels == name for name in np.unique(pair.labels)}
-    groups |= {f"slice {name}": members for name, members in pair.slices.items() if members.any()}
+    """No class and no slice falls by more than the policy allows, with evidence.
+
+    The evidence is that of all of them together. One that loses more than half of its images is judged alone: among
+    many, the few images of one could otherwise not say anything.
+    """
+    slices = {f"slice {name}": members for name, members in pair.slices.items()}
+    groups = {f"class {name}": pair.labels == name for name in np.unique(pair.labels)} | slices
     wins, losses = pair.wins, pair.losses
     counts = {name: (int(wins[rows].sum()), int(losses[rows].sum()), int(rows.sum())) for name, rows in groups.items()}
+    without = [name for name, (_, _, count) in counts.items() if not count]
+    counts = {name: count for name, count in counts.items() if name not in without}
     drops = {name: (lost - won) / count for name, (won, lost, count) in counts.items()}
-    p_values = adjusted(np.array([p_better(lost, won) for won, lost, _ in counts.values()]))
+    alone = np.array([p_better(lost, won) for won, lost, _ in counts.values()])
     fallen = {
         name: p
-        for name, p in zip(counts, p_values, strict=True)
-        if drops[name] > policy.max_class_drop and p <= CLASS_LEVEL
+        for name, p, together in zip(counts, alone, adjusted(alone), strict=True)
+        if (drops[name] > policy.max_class_drop and together <= CLASS_LEVEL)
+        or (drops[name] > max(_LOST, policy.max_class_drop) and p <= _LOST_LEVEL)
     }
     worst = max(drops, key=lambda name: drops[name])
     says = f"the largest fall is {drops[worst]:.4f}, of {worst}; at most {policy.max_class_drop:g} allowed"
@@ -186,6 +199,10 @@ def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
         says = f"fallen by more than {policy.max_class_drop:g}: {listed}"
     elif drops[worst] > policy.max_class_drop:
         says += ", but that may be chance"
+    if few := sum(count < FEWEST for _, _, count in counts.values()):
+        says += f"; {few} have fewer than {FEWEST} test images, too few to tell"
+    if without:
+        says += f"; no image is in {', '.join(without)}"
     return Rule("no class falls", not fallen, drops[worst], policy.max_class_drop, says)
 
 

@@ -21,6 +21,8 @@ class Challenge:
     Attributes:
         classes: What the challenger tells apart.
         accuracy: Its accuracy on all test images.
+        images: How many there are.
+        seen: How many of them it has been trained on, or a model it was made from.
         export: Its files, in a clean process.
         drift: What of the data has drifted; "" if nothing has.
         drift_may_pass: Whether that stands against a promotion.
@@ -29,6 +31,8 @@ class Challenge:
 
     classes: Sequence[str]
     accuracy: float
+    images: int
+    seen: int
     export: Export
     drift: str = ""
     drift_may_pass: bool = False
@@ -44,14 +48,12 @@ class Champion:
         export: Its files, in a clean process.
         pair: What both say about the same test images; None if there are none of classes that both know.
         seen: How many of these images it has been trained on, or a model it was made from.
-        seen_by_challenger: The same of the challenger.
     """
 
     classes: Sequence[str]
     export: Export
     pair: Pair | None
     seen: int
-    seen_by_challenger: int
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,11 @@ def _required(challenge: Challenge, policy: GateConfig) -> Iterator[Rule]:
     yield from rules.size(challenge.export, policy)
     yield rules.accuracy(challenge.accuracy, policy)
     champion = challenge.champion
-    if champion is not None:
+    if champion is None:
+        yield rules.unseen(challenge.images, 0, challenge.seen)
+    else:
         yield rules.classes(champion.classes, challenge.classes, policy)
-        count = len(champion.pair.labels) if champion.pair else 0
-        yield rules.unseen(count, champion.seen, champion.seen_by_challenger)
+        yield rules.unseen(len(champion.pair.labels) if champion.pair else 0, champion.seen, challenge.seen)
         if champion.pair is not None:
             yield rules.no_class_falls(champion.pair, policy)
             yield from rules.known_classes(champion.pair, policy)
