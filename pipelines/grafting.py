@@ -59,6 +59,7 @@ def ingest(
     shards: list,  # type: ignore[type-arg]
     input_size: int,
     stored_size: int,
+    at_least: int,
 ) -> List[Dataset]:  # noqa: UP006
     """Read and check a source, on as many machines as there are shards of it.
 
@@ -68,13 +69,19 @@ def ingest(
         shards: The shares of it.
         input_size: Of the network that will see the images, in pixels.
         stored_size: Shorter side in pixels to which larger images are shrunk; 0 for what suits the input size.
+        at_least: The same of another model that will be asked about these images; 0 for none.
 
     Returns:
         An artifact for each shard.
     """
     with dsl.ParallelFor(shards, parallelism=PARALLELISM, name="share of the source") as shard:
         task = ingest_images(
-            data=data, fingerprint=fingerprint, shard=shard, input_size=input_size, stored_size=stored_size
+            data=data,
+            fingerprint=fingerprint,
+            shard=shard,
+            input_size=input_size,
+            stored_size=stored_size,
+            at_least=at_least,
         )
         retried(on_cpu(task))
     return dsl.Collected(task.outputs["ingested"])
@@ -112,14 +119,15 @@ def load(given: Given, sources: Any, **instead: Any) -> Any:
     return on_cpu(load_base_model(fingerprint=sources.outputs["base_model_fingerprint"], **given.base, **instead))
 
 
-def prepare_images(given: Given, sources: Any, base: Any) -> Prepared:
-    """Read the images, at a size that suits the base, and split them."""
+def prepare_images(given: Given, sources: Any, base: Any, at_least: Any = 0) -> Prepared:
+    """Read the images, at a size that suits the base and is at least the given one, and split them."""
     ingested = ingest(
         data=given.data,
         fingerprint=sources.outputs["data_fingerprint"],
         shards=sources.outputs["shards"],
         input_size=base.outputs["size"],
         stored_size=given.stored_size,
+        at_least=at_least,
     )
     prepared = prepare_data(ingested=ingested.output, prepare=given.prepare, extract_shards=given.extract_shards)
     retried(on_cpu(prepared))

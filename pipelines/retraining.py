@@ -89,7 +89,7 @@ def retraining(given: Given) -> None:
         # Its name is Output: a run on one machine finds the value of a condition under no other.
         with dsl.If(found.outputs["Output"] == True, name="anything new"):  # noqa: E712
             loaded = load(given, sources, instead="")
-            images, shares = prepare_images(given, sources, loaded)
+            images, shares = prepare_images(given, sources, loaded, at_least=found.outputs["stored_size"])
             checked = retried(on_cpu(check_data(images=images, champion=champion, policy=given.drift, seed=given.seed)))
             with dsl.ParallelFor(
                 found.outputs["starts"], parallelism=PARALLELISM, name="network to start from"

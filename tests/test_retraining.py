@@ -130,6 +130,15 @@ def test_new_images_bring_a_challenger_from_both_networks_and_a_verdict(nights: 
     assert nights.registry.state().history[-1] == last
 
 
+def test_the_champion_is_asked_about_images_as_large_as_servers_ask_it(nights: Nights) -> None:
+    for photo in nights.photos.rglob("*.png"):
+        Image.open(photo).resize((64, 64)).save(photo)
+    nights.night(input_size=16, retraining__warm_start="base", drift__action="warn")
+    *_, prepared = sorted((nights.folder / "output").glob(".pipeline/retraining-*/prepare-data/images/dataset.json"))
+    assert json.loads(prepared.read_text())["image_policy"] == {"stored_size": 28}  # for 16 pixels it would be 18
+    assert rules(nights)["unseen test images"]
+
+
 def test_a_renamed_class_does_not_get_in_unnoticed(nights: Nights) -> None:
     (nights.photos / "red").rename(nights.photos / "crimson")
     printed = nights.night(retraining__warm_start="base")

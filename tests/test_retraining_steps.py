@@ -276,6 +276,7 @@ class TestFind:
             assert (found.changed, found.version) == (False, 1)
             assert not model.is_model(tmp_path / "champion")
             other = find("gs://shelf/models", "m", tmp_path / "again", MadeOf(["base"], [2]), "champion", "r2")
+            assert (first.stored_size, found.stored_size, other.stored_size) == (0, 0, 28)
             assert (other.changed, uris(other.starts)) == (True, ["gs://shelf/models/m/1"])
             assert model.read(tmp_path / "again").description == model.read(flow / "trained-selected").description
             for network in ("another base", "base"):
@@ -381,6 +382,18 @@ class TestCheckData:
         page = (tmp_path / "report").read_text()
         assert page.count("<figure>") == 12
         assert "The data has drifted" in page
+
+    def test_the_size_at_which_images_are_stored_is_no_drift(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
+        data = images_artifact.read(prepared)
+        serving = champion(flow, tmp_path, "trained", record(data, model.read(flow / "trained-selected")))
+        photos = write_photos(tmp_path / "photos", count=200, size=64, seed=7)
+        for size in (28, 64):
+            prepare_source(str(photos), tmp_path / f"{size}", prepare_config(), stored_size=size)
+        found = [check(tmp_path / f"{size}", serving, DriftConfig(), seed=0).drift for size in (28, 64)]
+        measured = [{f.what: f.distance for f in drift.findings if f.p is not None} for drift in found if drift]
+        assert measured[0].keys() == measured[1].keys() >= {"sharpness", "features"}
+        for name, number in measured[0].items():
+            assert measured[1][name] == pytest.approx(number, abs=0.05), name
 
     def test_a_champion_that_was_promoted_by_hand_has_no_features(
         self, prepared: Path, flow: Path, tmp_path: Path

@@ -61,19 +61,22 @@ def check(
     data = images_artifact.read(images_path)
     if not model_artifact.is_model(champion_path):
         return Checked(None, "there is no champion to compare with")
-    before = model_artifact.read(champion_path).trained_on
+    serving = model_artifact.read(champion_path)
+    before = serving.trained_on
     if before is None:
         return Checked(None, "the champion does not say what it was trained on")
-    now = look(data, before, Served(champion_path, "embed", "features"), config.sample)
+    served = Served(champion_path, "embed", "features")
+    now = look(data, before, served, config.sample, serving.stored_size)
     drift = measure(_thinned(before, config.sample), now, config, seed)
     found = f"{now.new_images:,} of {data.size('train'):,} training images are new to the champion"
     return Checked(drift, found, list(_odd(data, drift.oddest)))
 
 
-def look(data: Images, before: TrainedOn, served: Served, sample: int) -> Tonight:
+def look(data: Images, before: TrainedOn, served: Served, sample: int, stored_size: int) -> Tonight:
     """Count the training images, and embed the first of those that the champion has not seen.
 
-    They are in the order of their content hashes: the first ones are as good as any drawn at random.
+    They are in the order of their content hashes: the first ones are as good as any drawn at random. What images are
+    like is measured at the size at which those were that the champion was trained on.
     """
     new, keys, statistics = 0, list[str](), list[np.ndarray]()
 
@@ -85,7 +88,9 @@ def look(data: Images, before: TrainedOn, served: Served, sample: int) -> Tonigh
             rows = rows[: max(0, sample - len(keys))]
             for row in rows:
                 keys.append(batch["key"][row].numpy().decode())
-                statistics.append(trained_on.statistics(imaging.decode(batch["encoded"][row]).numpy()))
+                statistics.append(
+                    trained_on.statistics(imaging.decode_shrunk(batch["encoded"][row], stored_size).numpy())
+                )
             if len(rows):
                 yield {"encoded": tf.gather(batch["encoded"], rows)}
 

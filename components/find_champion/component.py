@@ -28,7 +28,7 @@ def find_champion(
     warm_start: str = "both",
     precision: str = "auto",
     seed: int = 0,
-) -> NamedTuple("Found", [("Output", bool), ("version", int), ("starts", list), ("inputs", str)]):  # type: ignore[valid-type]
+) -> NamedTuple("Found", [("Output", bool), ("version", int), ("starts", list), ("inputs", str), ("stored_size", int)]):  # type: ignore[valid-type]
     """Fetch the champion, and say whether there is anything new to train on.
 
     Args:
@@ -57,6 +57,7 @@ def find_champion(
         starts: What to start from: "" for the base model, else the URI of the champion and, after a #, what tells its
             content from any other; one of them where both are the same network.
         inputs: One value for the data, the base model and the settings.
+        stored_size: Shorter side in pixels of the images that the champion sees; 0 if there is none.
     """
     from graftwork.components.find_champion.step import run as run_step
 

@@ -29,6 +29,7 @@ class Found:
     version: int
     starts: list[str]
     inputs: str
+    stored_size: int
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,13 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
                 raise without_record("champion", uri)
         else:  # a bucket has no empty folders
             (folder / "none.txt").write_text("there is no champion, or nothing to compare it with\n")
+        stored_size = int(_description(folder).get("stored_size", 0))
         starts = _starts(folder, uri if changed else "", _inputs_of_champion(known), made_of, warm_start)
     opened.note_look(run, changed)
     progress.note(f"the champion is version {known.champion}" if known.champion else "there is no champion yet")
     if not changed:
         progress.note("data, base model and settings are as they were: nothing to do")
-    return Found(changed, known.champion or 0, starts, made_of.inputs)
+    return Found(changed, known.champion or 0, starts, made_of.inputs, stored_size)
 
 
 def _tried(known: State) -> set[str]:
@@ -114,7 +116,7 @@ def _starts(champion: Path, uri: str, inputs: str, made_of: MadeOf, warm_start: 
     start = f"{uri}#{_content(champion)[:_PRINT]}"
     if warm_start == "champion":
         return [start]
-    same = inputs[:_PRINT] == made_of.inputs[:_PRINT] and _candidate(champion) == HEAD_ON_BASE
+    same = inputs[:_PRINT] == made_of.inputs[:_PRINT] and _description(champion).get("candidate") == HEAD_ON_BASE
     return [""] if same else ["", start]
 
 
@@ -126,11 +128,11 @@ def _content(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _candidate(model: Path) -> str:
+def _description(model: Path) -> dict[str, Any]:
     try:
-        return str(json.loads((model / DESCRIPTION).read_text(encoding="utf-8")).get("candidate"))
-    except (OSError, ValueError):  # not made by graftwork
-        return ""
+        return dict(json.loads((model / DESCRIPTION).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # there is none, or graftwork did not make it
+        return {}
 
 
 def _hash(values: Sequence[Any]) -> str:

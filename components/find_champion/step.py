@@ -16,9 +16,9 @@ def run(
     others: list[Any],
     warm_start: str,
     run: str,
-) -> tuple[bool, int, list[str], str]:
+) -> tuple[bool, int, list[str], str, int]:
     """Copy the champion to the KFP artifact `champion`; return whether anything is new, and where to start."""
     config = validated(RetrainingConfig, {"warm_start": warm_start}, "the parameter warm_start")
     found = find(registry, name, champion.path, MadeOf(network, [*others, warm_start]), config.warm_start, run)
     champion.metadata["version"] = found.version
-    return found.changed, found.version, found.starts, found.inputs
+    return found.changed, found.version, found.starts, found.inputs, found.stored_size

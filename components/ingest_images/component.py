@@ -14,6 +14,7 @@ def ingest_images(  # type: ignore[no-untyped-def]
     input_size: int,
     ingested: Output[Dataset],
     stored_size: int = 0,
+    at_least: int = 0,
 ):
     """Read and check the images of one shard of a source.
 
@@ -24,7 +25,8 @@ def ingest_images(  # type: ignore[no-untyped-def]
         input_size: Of the network that will see the images, in pixels.
         ingested: The images, shrunk if they are large, and what is wrong with those that cannot be used.
         stored_size: Shorter side in pixels to which larger images are shrunk; 0 for 1.15 times the input size.
+        at_least: The same of another model that will be asked about these images: smaller they are not made.
     """
     from graftwork.components.ingest_images.step import run
 
-    run(data, fingerprint, shard, input_size, ingested, stored_size)
+    run(data, fingerprint, shard, input_size, ingested, stored_size, at_least)

@@ -19,6 +19,7 @@ def ingest(
     input_size: int,
     path: str | os.PathLike[str],
     stored_size: int = 0,
+    at_least: int = 0,
 ) -> ingested.Ingested:
     """Read and check the images of one shard of a source.
 
@@ -29,12 +30,13 @@ def ingest(
         input_size: Of the network that will see the images, in pixels.
         path: The ingested artifact to write.
         stored_size: Shorter side in pixels to which larger images are shrunk; 0 for what suits the input size.
+        at_least: The same of another model that will be asked about these images: smaller they are not made.
 
     Raises:
         UserError: There is no such source.
     """
     meter = Meter()
-    stored_size = stored_size or imaging.stored_size_for(input_size)
+    stored_size = max(stored_size or imaging.stored_size_for(input_size), at_least)
     rows = (row for number, row in enumerate(sources.rows(data)) if shard.deals(number))
     if shard != WHOLE:
         progress.note(f"shard {shard}")

@@ -8,7 +8,9 @@ from graftwork.shards import Shard
 
 
 @step("ingest_images")
-def run(data: str, fingerprint: str, shard: str, input_size: int, ingested: Any, stored_size: int) -> None:
+def run(
+    data: str, fingerprint: str, shard: str, input_size: int, ingested: Any, stored_size: int, at_least: int
+) -> None:
     """Ingest a shard of `data` into the KFP artifact `ingested`."""
-    written = ingest(data, fingerprint, Shard.parse(shard), input_size, ingested.path, stored_size)
+    written = ingest(data, fingerprint, Shard.parse(shard), input_size, ingested.path, stored_size, at_least)
     ingested.metadata["rows"] = written.size
