@@ -280,14 +280,14 @@ def _retrain(settings: "Config", image: str | None = None, mounts: list[str] | N
     from graftwork.display import Display, show_outcome
 
     chosen, parameters, steps = _on_this_machine("retraining", settings)
-    output, console = Path(settings.output), Console(file=sys.stdout, highlight=False)
+    console = Console(file=sys.stdout, highlight=False)
     display = Display(console, steps[:-1])  # where nothing has changed, the last step follows the first ones
     with (
         _in_plain_words(),
         display.running(),
-        local.executed(chosen, parameters, output, display, image, mounts or ()),
+        local.executed(chosen, parameters, Path(settings.output), display, image, mounts or ()) as done,
     ):
-        outcome = json.loads(local.output_of("report_outcome", "outcome", output).read_text(encoding="utf-8"))
+        outcome = json.loads(done.output_of("report_outcome", "outcome").read_text(encoding="utf-8"))
     show_outcome(console, outcome)
 
 

@@ -18,7 +18,7 @@ _BEGAN = "%Y-%m-%d-%H-%M-%S-%f"
 
 def runs(root: Path) -> list[tuple[str, Path]]:
     """Return when each run began, as it sorts, and the folder with the outputs of its steps; the latest last."""
-    found = ((_RUN.fullmatch(path.name), path) for path in root.iterdir())
+    found = ((_RUN.fullmatch(path.name), path) for path in (root.iterdir() if root.is_dir() else ()))
     return sorted((match["began"], path) for match, path in found if match)
 
 

@@ -54,6 +54,23 @@ class Results:
     metrics: Path
 
 
+@dataclass(frozen=True)
+class Done:
+    """A run that has come to its end.
+
+    Attributes:
+        outputs: Of the pipeline.
+        steps: The folder with what its steps have put out, but for those whose outputs were there already.
+    """
+
+    outputs: dict[str, Any]
+    steps: Path
+
+    def output_of(self, step: str, name: str) -> Path:
+        """Return where an output of a step is that has run."""
+        return self.steps / step.replace("_", "-") / name  # as KFP spells it
+
+
 def run(
     pipeline: Callable[..., Any],
     parameters: Mapping[str, Any],
@@ -83,10 +100,10 @@ def run(
         StepError: A step crashed or was killed.
     """
     results = Results(output / "model", output / "report.html", output / "metrics.json")
-    with executed(pipeline, parameters, output, listener, image, mounts) as outputs:
-        _publish(Path(outputs["model"].path), results.model)
-        _publish(Path(outputs["report"].path), results.report)
-        _publish(Path(outputs["metrics"].path), results.metrics)
+    with executed(pipeline, parameters, output, listener, image, mounts) as done:
+        _publish(Path(done.outputs["model"].path), results.model)
+        _publish(Path(done.outputs["report"].path), results.report)
+        _publish(Path(done.outputs["metrics"].path), results.metrics)
     return results
 
 
@@ -98,25 +115,21 @@ def executed(
     listener: Listener,
     image: str | None = None,
     mounts: Sequence[str] = (),
-) -> Iterator[dict[str, Any]]:
-    """Run any pipeline, see `run`; yield its outputs while nobody else may write into the folder."""
+) -> Iterator[Done]:
+    """Run any pipeline, see `run`; yield what is there then while nobody else may write into the folder."""
     with _locked(output), (output / LOG).open("w", encoding="utf-8") as log:
         if image is not None:
             parameters = containers.seen_from_containers(parameters)
         lines = _Lines(log, listener)
         try:
+            before = housekeeping.runs(output / _STEPS)
             with _runner(image, output / _STEPS, parameters, mounts) as runner:
                 outputs = _run(_fitted(pipeline, image), parameters, output, runner, lines)
-            yield outputs
+            (_, steps), *_ = set(housekeeping.runs(output / _STEPS)) - set(before)  # not by time: clocks go backwards
+            yield Done(outputs, steps)
         finally:
             if (output / _STEPS).is_dir():
                 housekeeping.clear(output / _STEPS, lines.from_cache)
-
-
-def output_of(step: str, name: str, output: Path) -> Path:
-    """Return where an output of a step of the last run is; of a step that has just run, while `executed` lasts."""
-    _, latest = housekeeping.runs(output / _STEPS)[-1]
-    return latest / step.replace("_", "-") / name  # as KFP spells it
 
 
 @contextlib.contextmanager

@@ -40,6 +40,8 @@ class Served:
     def __init__(
         self, path: str | os.PathLike[str], signature: str = "serving_default", output: str = "probabilities"
     ) -> None:
+        # What is held against other answers, to the fourth digit, is not to depend on the device.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         self._signature = tf.saved_model.load(os.fspath(path)).signatures[signature]
         self._output = output
         self._batches = 0

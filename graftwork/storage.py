@@ -149,6 +149,8 @@ def written(uri: str) -> Iterator[Path]:
     Raises:
         UserError: The URI cannot be written. Of a local path, or a bucket that refuses access, before the block.
     """
+    if uri.endswith("/"):
+        raise UserError("the file cannot be written", {"file": uri, "reason": "it names a folder"})
     if is_remote(uri):
         stat(uri)
         with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:

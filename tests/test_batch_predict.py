@@ -94,7 +94,7 @@ def test_the_file_says_which_model_it_was(classifier: Path, photos: Path, tmp_pa
             assert metadata[b"model"].decode() == f"{registry}/squares/1"
 
 
-@pytest.mark.parametrize("output", ["{folder}", "{file}/labels.parquet"])
+@pytest.mark.parametrize("output", ["{folder}", "{file}/labels.parquet", "gs://shelf/labels/"])
 def test_a_place_that_cannot_be_written_is_found_before_the_work(output: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     wanted = output.format(folder=tmp_path, file=tmp_path / "file")

@@ -303,8 +303,8 @@ class TestStorage:
         assert prepared(photos, tmp_path / "out", input_size=100).stored_size == 115
 
     def test_they_are_not_stored_smaller_than_another_model_sees_them(self, photos: Path, tmp_path: Path) -> None:
-        for given, expected in ((0, 28), (30, 30), (10, 28)):
-            part = ingest(str(photos), "f", WHOLE, 10, tmp_path / str(given), stored_size=given, at_least=28)
+        for asked, expected in ((0, 28), (30, 30), (10, 28)):
+            part = ingest(str(photos), "f", WHOLE, 10, tmp_path / str(asked), stored_size=asked, at_least=28)
             assert part.stored_size == expected
 
     @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "webp"])

@@ -218,6 +218,13 @@ def test_the_outcome_goes_to_a_webhook(nights: Nights, webhook: "Webhook") -> No
     assert re.fullmatch(r"\d{4}(-\d\d){5}-[0-9a-f]{8}", outcome["run"])
 
 
+def test_a_clock_that_goes_backwards_changes_nothing(nights: Nights) -> None:
+    steps = nights.folder / "output/.pipeline"
+    (latest,) = steps.glob("retraining-*")
+    shutil.copytree(latest, steps / "retraining-2099-12-31-23-59-59-000000")
+    assert "nothing has changed; version 1 serves" in nights.night()
+
+
 def test_what_is_printed_is_how_this_run_has_ended(nights: Nights, webhook: "Webhook") -> None:
     webhook.then = lambda: nights.registry.keep(1, Author("another run", "no better"))
     assert "nothing has changed; version 1 serves" in nights.night(retraining__notify=webhook.url)

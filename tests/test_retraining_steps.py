@@ -189,6 +189,17 @@ class TestExport:
         found = export.check(broken, *asked(prepared, flow))
         assert "does not work in a clean process" in found.problem
 
+    def test_a_process_that_is_killed_or_too_slow_says_nothing_about_the_model(
+        self, prepared: Path, flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        script = tmp_path / "script.py"
+        monkeypatch.setattr(export, "_SCRIPT", script)
+        monkeypatch.setattr(export, "_TIMEOUT_SECONDS", 1)
+        for content in ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "import time; time.sleep(60)"):
+            script.write_text(content)
+            with pytest.raises(RuntimeError, match=r"was killed|no answers in 1 seconds"):
+                export.check(flow / "trained-selected", *asked(prepared, flow))
+
 
 def asked(prepared: Path, flow: Path) -> tuple[list[bytes], np.ndarray]:
     from graftwork.artifacts import evaluation

@@ -1,6 +1,7 @@
 """Whether an exported model works where nothing of this project is: in a clean process, asked as a server asks it."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,10 @@ def check(model: str | os.PathLike[str], requests: Sequence[bytes], expected: np
 
     Returns:
         Its size, how fast it answers, and by how much its answers differ; or what went wrong.
+
+    Raises:
+        RuntimeError: The process was killed, or there was no answer in time. That is a matter of the machine, most
+            often, and no verdict on the model.
     """
     size = size_of(model)
     with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
@@ -36,11 +41,17 @@ def check(model: str | os.PathLike[str], requests: Sequence[bytes], expected: np
         asked.mkdir()
         for number, request in enumerate(requests):
             (asked / f"{number:06}").write_bytes(request)
+        # On the processor: this process may hold all the memory of the GPU.
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
         command = [sys.executable, "-P", *map(str, (_SCRIPT, model, asked, answers))]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired:
-            return Export(size, problem=f"it gave no answers in {_TIMEOUT_SECONDS} seconds")
+            raise RuntimeError(f"the exported model gave no answers in {_TIMEOUT_SECONDS} seconds") from None
+        if done.returncode == -signal.SIGKILL:
+            raise RuntimeError("the process that asks the exported model was killed; is there memory enough?")
         if done.returncode != 0:
             last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
             return Export(size, problem=f"it does not work in a clean process: {in_one_line(last[0])}")

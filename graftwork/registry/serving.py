@@ -33,7 +33,7 @@ model_config_list {{
 
 
 def with_version(config: str, version: int) -> str | None:
-    """Return a configuration of `model_config` with another version, and all else as it is; None if it has none.
+    """Return a configuration with another version, and all else as it is; None if it does not name exactly one.
 
     Where a server sees the registry, only whoever wrote it there knows.
     """
