@@ -1,7 +1,6 @@
 """The commands for a registry: list its versions, look at one, promote, roll back, prune."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -76,24 +75,28 @@ def show(
 def promote(
     registry: Uri,
     what: Annotated[
-        str, typer.Argument(metavar="VERSION|FOLDER", help="A version, or a run's output to register; ./7 is a folder.")
+        str,
+        typer.Argument(
+            metavar="VERSION|MODEL",
+            help="A version; or a run's output, a model folder, REGISTRY/NAME. ./7 is a folder.",
+        ),
     ],
     name: Name = None,
     why: Why = "",
     by: By = "",
 ) -> None:
-    """Let a version serve, without asking the gate. A folder becomes a version first."""
-    from graftwork.registry.registry import Registry, author, described
+    """Let a version serve, without asking the gate. A model from elsewhere becomes a version first."""
+    from graftwork.registry.registry import Registry, author, described, fetched
 
     who = author(by, why)
-    folder = Path(what) / "model" if (Path(what) / "model").is_dir() else Path(what)
     if what.isdecimal():
         opened, number = _open(registry, name), int(what)
         champion = opened.state().champion
     else:
         opened = Registry(registry, name) if name else _open(registry, None)  # a first version makes its model
         champion = opened.state().champion
-        number = opened.register(folder, described(folder), who)
+        with fetched(what) as folder:
+            number = opened.register(folder, described(folder), who)
     after = opened.promote(number, champion, who)
     print(f"{opened.name}: version {after.champion} is the champion{_instead_of(champion)}")
 

@@ -34,7 +34,7 @@ class TestCommand:
             ),
             (["run", "--data", "d", "--base-model", "m", "--preprocessing", "vgg"], "expected one of none"),
             (["run", "--data", "d", "--base-model", "m", "--set", "seed"], "is not an assignment"),
-            (["predict", "nothing", "a.png"], "not a model artifact"),
+            (["predict", "nothing", "a.png"], "there is no model"),
         ],
     )
     def test_mistakes_end_with_code_2_and_a_message(self, tmp_path: Path, arguments: list[str], expected: str) -> None:

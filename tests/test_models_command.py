@@ -52,6 +52,12 @@ def test_a_number_is_a_version_whatever_lies_in_the_folder(registry: str, tmp_pa
     assert done.stdout == "shelf: version 3 is the champion, instead of 1\n"
 
 
+def test_the_champion_of_another_registry_may_be_promoted(registry: str, tmp_path: Path) -> None:
+    done = graftwork("models", "promote", f"{registry}/shelf", "--registry", tmp_path / "production", "--name", "shelf")
+    assert done.stdout == "shelf: version 1 is the champion\n"
+    assert (tmp_path / "production/shelf/1/saved_model.pb").read_text() == "two saved_model.pb"
+
+
 def test_a_registry_that_has_lost_its_file(registry: str) -> None:
     (Path(registry) / "shelf/registry.json").unlink()
     for command in (["models", "show"], ["models", "prune", "--keep", "1"], ["serve-manifest"]):
@@ -88,7 +94,7 @@ def test_for_machines(registry: str) -> None:
         (["show", "--registry", "{registry}", "--name", "floor"], "there is no model 'floor'"),
         (["promote", "7", "--registry", "{registry}"], "there is no version 7"),
         (["promote", "2", "--registry", "{registry}"], "version 2 is the champion already"),
-        (["promote", "{empty}", "--registry", "{registry}"], "not a model artifact"),
+        (["promote", "{empty}", "--registry", "{registry}"], "there is no model"),
         (["prune", "--registry", "{registry}", "--keep", "0"], "--keep"),
         (["promote", "{base}", "--registry", "{registry}"], "the model is a base without a head"),
     ],

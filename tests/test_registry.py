@@ -205,8 +205,11 @@ def test_what_is_meant_by_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     registry.promote(1, None, ANN)
     exported(tmp_path / "output/model")
     assert meant(str(tmp_path / "output")) == str(tmp_path / "output/model")
-    for folder in ("models/shelf/1", "output/model", "nothing"):
+    for folder in ("models/shelf/1", "output/model"):
         assert meant(str(tmp_path / folder)) == str(tmp_path / folder)
+    for folder in ("nothing", "models"):
+        with pytest.raises(UserError, match=r"there is no model[\s\S]*REGISTRY/NAME"):
+            meant(str(tmp_path / folder))
     monkeypatch.chdir(registry.uri)
     assert meant(".") == f"{registry.uri}/1"
     monkeypatch.chdir(tmp_path / "output/model")

@@ -349,13 +349,16 @@ def meant(model: str) -> str:
     """Return where the model is that is meant, see `fetched`.
 
     Raises:
-        UserError: It is a model in a registry, and has no champion.
+        UserError: There is no model, or it is one in a registry and has no champion.
     """
     place = model.rstrip("/") if storage.is_remote(model) else str(Path(model).resolve())
     if storage.stat(storage.join(place, FILE)) is not None or stores.store(place).versions():
         return Registry(storage.parent(place), place.rpartition("/")[2]).champion()
-    inside = storage.join(model, "model")  # of a run's output
-    return model if storage.stat(storage.join(inside, stores.WHOLE)) is None else inside
+    for place in (storage.join(model, "model"), model):  # first of a run's output
+        if storage.stat(storage.join(place, stores.WHOLE)) is not None:
+            return place
+    expected = "the output of a run, a model folder, or REGISTRY/NAME for the champion of a model"
+    raise UserError("there is no model", {"given": model, "expected": expected})
 
 
 def names(uri: str) -> list[str]:
