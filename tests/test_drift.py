@@ -21,6 +21,7 @@ def before(random: np.random.Generator, size: int = 300, width: int = 16) -> Tra
         statistics=looks(random, size),
         classes=np.array(list(COUNTS)),
         counts=np.array(list(COUNTS.values())),
+        labels=np.arange(size, dtype=np.int32) % 2,
     )
 
 
@@ -33,6 +34,7 @@ def tonight(random: np.random.Generator, size: int = 200, width: int = 16, **cha
         "counts": COUNTS,
         "new_images": size,
         "keys": np.array([f"{number:064x}" for number in range(size)]),
+        "labels": np.array(list(COUNTS))[np.arange(size) % 2],
         "features": random.normal(size=(size, width)).astype(np.float32),
         "statistics": looks(random, size),
     }
@@ -51,6 +53,19 @@ def test_the_same_kind_of_images_raises_no_alarm() -> None:
 def test_alarms_by_chance_are_rare() -> None:
     alarms = sum(bool(drifted(tonight(np.random.default_rng(seed), size=60))) for seed in range(100, 160))
     assert alarms <= 4  # at a level of 0.01 for features, and for all statistics together
+
+
+def test_an_upload_of_one_class_is_no_drift() -> None:
+    random = np.random.default_rng(4)
+    old, new = before(random), tonight(random, labels=np.array(["red"] * 200))
+    red = old.labels == 1
+    old.features[red] += 3
+    old.statistics[red, 0] += 60
+    new.features[:] += 3
+    new.statistics[:, 0] += 60
+    assert not [finding.what for finding in measure(old, new, DriftConfig()).findings if finding.drifted]
+    new.features[:] -= 3
+    assert measure(old, new, DriftConfig()).problem == "drift in features"
 
 
 def test_darker_images_are_noticed() -> None:
@@ -113,7 +128,7 @@ def test_a_few_new_images_are_not_compared() -> None:
     features = random.normal(9, 1, (20, 16)).astype(np.float32)
     found = measure(before(random), tonight(random, size=20, features=features), DriftConfig())
     assert not found.problem
-    assert "too few to compare" in found.findings[-1].says
+    assert "too few of the same classes" in found.findings[-1].says
 
 
 def test_features_that_never_vary_do_not_disturb() -> None:

@@ -78,7 +78,7 @@ def look(data: Images, before: TrainedOn, served: Served, sample: int, stored_si
     They are in the order of their content hashes: the first ones are as good as any drawn at random. What images are
     like is measured at the size at which those were that the champion was trained on.
     """
-    new, keys, statistics = 0, list[str](), list[np.ndarray]()
+    new, keys, labels, statistics = 0, list[str](), list[str](), list[np.ndarray]()
 
     def unseen() -> Iterator[dict[str, object]]:
         nonlocal new
@@ -88,6 +88,7 @@ def look(data: Images, before: TrainedOn, served: Served, sample: int, stored_si
             rows = rows[: max(0, sample - len(keys))]
             for row in rows:
                 keys.append(batch["key"][row].numpy().decode())
+                labels.append(data.classes[batch["label"][row]])
                 statistics.append(
                     trained_on.statistics(imaging.decode_shrunk(batch["encoded"][row], stored_size).numpy())
                 )
@@ -100,13 +101,19 @@ def look(data: Images, before: TrainedOn, served: Served, sample: int, stored_si
         {name: count for name, count in data.counts["train"].items() if count},
         new,
         np.array(keys),
+        np.array(labels),
         np.concatenate(features) if features and width else np.zeros((0, width), np.float32),
         np.array(statistics, np.float32).reshape(len(keys), len(trained_on.STATISTICS)),
     )
 
 
 def _thinned(before: TrainedOn, sample: int) -> TrainedOn:
-    return replace(before, features=before.features[:sample], statistics=before.statistics[:sample])
+    return replace(
+        before,
+        features=before.features[:sample],
+        statistics=before.statistics[:sample],
+        labels=before.labels[:sample],
+    )
 
 
 def _odd(data: Images, keys: tuple[str, ...]) -> Iterator[Odd]:

@@ -102,11 +102,13 @@ def record(data: Images, model: model_artifact.ModelFolder) -> TrainedOn:
     known = model.trained_on
     if known is None:
         raise without_record("challenger", model.path)
-    statistics: list[np.ndarray] = []
+    places = {name: place for place, name in enumerate(known.classes)}
+    statistics, labels = list[np.ndarray](), list[str]()
 
     def some() -> Iterator[dict[str, Any]]:
         for batch in islice(data.dataset("train").batch(_BATCH), -(-_SAMPLE // _BATCH)):
             statistics.extend(trained_on.statistics(imaging.decode(file).numpy()) for file in batch["encoded"])
+            labels.extend(data.classes[label] for label in batch["label"].numpy())
             yield batch
 
     served = Served(model.path, "embed", "features")
@@ -115,4 +117,5 @@ def record(data: Images, model: model_artifact.ModelFolder) -> TrainedOn:
         known,
         features=np.concatenate(features)[:_SAMPLE].astype(np.float32),
         statistics=np.stack(statistics)[:_SAMPLE],
+        labels=np.array([places[label] for label in labels[:_SAMPLE]], np.int32),
     )

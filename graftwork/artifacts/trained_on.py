@@ -8,6 +8,7 @@ A .npz file:
     features    float32 (m, d): what its network says about some of its training images; none in a model that has
                 not served
     statistics  float32 (m, len(STATISTICS)): of the same images
+    labels      int32 (m,): their classes, as places in `classes`
 
 Eight bytes tell more images apart than there are: two of a billion share them with a probability of 3 %.
 """
@@ -34,6 +35,7 @@ class TrainedOn:
     counts: np.ndarray
     features: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     statistics: np.ndarray = field(default_factory=lambda: np.zeros((0, len(STATISTICS)), np.float32))
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def knows(self, keys: Iterable[str | bytes]) -> np.ndarray:
         """Return which images the model has seen, by their keys: bool (n,)."""
@@ -79,6 +81,8 @@ def read(path: Path) -> TrainedOn | None:
         return None
     try:
         with np.load(path) as content:
-            return TrainedOn(**{entry.name: content[entry.name] for entry in fields(TrainedOn)})
+            return TrainedOn(
+                **{entry.name: content[entry.name] for entry in fields(TrainedOn) if entry.name in content}
+            )
     except Exception as error:  # NumPy raises whatever the file's damage leads to
         raise not_an_artifact("model", path, f"it cannot be read: {error}") from None

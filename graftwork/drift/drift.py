@@ -75,6 +75,7 @@ class Tonight:
         counts: How many there are of each class, new and old.
         new_images: How many of them the champion has not seen.
         keys: Of some of those, strings (m,).
+        labels: Their classes, strings (m,).
         features: What the champion's network says about them, float32 (m, d).
         statistics: Theirs, float32 (m, len(STATISTICS)).
     """
@@ -82,6 +83,7 @@ class Tonight:
     counts: Mapping[str, int]
     new_images: int
     keys: np.ndarray
+    labels: np.ndarray
     features: np.ndarray
     statistics: np.ndarray
 
@@ -99,28 +101,29 @@ def measure(before: TrainedOn, now: Tonight, config: DriftConfig, seed: int = 0,
     old_counts = dict(zip(map(str, before.classes), map(int, before.counts), strict=True))
     findings = [*_classes(old_counts, now.counts), _size(old_counts, now.counts, config)]
     findings.append(_balance(old_counts, now.counts, config))
-    if min(len(now.features), len(before.features)) < FEWEST:
-        says = f"{now.new_images:,} images are new, too few to compare"
-        if not len(before.features):
+    old_rows, new_rows = _as_many_of_each_class(before.classes[before.labels], now.labels)
+    if len(new_rows) < FEWEST:
+        says = f"{now.new_images:,} images are new, too few of the same classes to compare"
+        if not len(before.labels):
             says = "not compared: the champion was promoted by hand, and nobody kept what its images look like"
-        elif len(before.features) < FEWEST:
-            says = f"not compared: of the champion's images {len(before.features):,} are known, too few"
+        elif len(before.labels) < FEWEST:
+            says = f"not compared: of the champion's images {len(before.labels):,} are known, too few"
         findings.append(Finding("images", False, None, None, says))
         return Drift(tuple(findings), now.new_images)
     level = config.level / len(STATISTICS)  # of each, so that all together keep the level (Bonferroni)
     for number, name in enumerate(STATISTICS):
-        old, new = before.statistics[:, number], now.statistics[:, number]
+        old, new = before.statistics[old_rows, number], now.statistics[new_rows, number]
         distance, p = compare_values(old, new)
         says = (
             f"median {np.median(new):.4g} against {np.median(old):.4g}, distributions {distance:.2f} apart, p = {p:.2g}"
         )
         drifted = p <= level and distance > _LARGE_SHIFT["statistics"]
         findings.append(Finding(name, drifted, distance, p, says))
-    tested = compare_features(before.features, now.features, seed)
-    says = f"{len(now.features):,} new images against {len(before.features):,}: p = {tested.p:.2g}"
+    tested = compare_features(before.features[old_rows], now.features[new_rows], seed)
+    says = f"{len(new_rows):,} new images against as many of the same classes: p = {tested.p:.2g}"
     findings.append(Finding("features", tested.p <= config.level, tested.distance, tested.p, says))
     order = np.argsort(-tested.oddness, kind="stable")[:oddest]
-    return Drift(tuple(findings), now.new_images, tuple(str(now.keys[row]) for row in order))
+    return Drift(tuple(findings), now.new_images, tuple(str(now.keys[row]) for row in new_rows[order]))
 
 
 def fallen(before: tuple[float, int], now: tuple[float, int], config: DriftConfig) -> str:
@@ -136,6 +139,21 @@ def fallen(before: tuple[float, int], now: tuple[float, int], config: DriftConfi
     if before[0] - now[0] <= config.max_fall or p > config.level:
         return ""
     return f"the champion is right in {now[0]:.4f} of the test images, {before[0]:.4f} when it was made: p = {p:.2g}"
+
+
+def _as_many_of_each_class(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return places in two lists of labels, the first of each class, so that both have as many of it.
+
+    An upload of one class is unlike all classes together, and no drift.
+    """
+    places: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for name in np.intersect1d(old, new):
+        rows = [np.flatnonzero(labels == name) for labels in (old, new)]
+        for chosen, found in zip(places, rows, strict=True):
+            chosen.append(found[: min(map(len, rows))])
+    none = np.zeros(0, np.int64)
+    old_rows, new_rows = (np.sort(np.concatenate([none, *chosen])) for chosen in places)
+    return old_rows, new_rows
 
 
 def _classes(old: Mapping[str, int], new: Mapping[str, int]) -> list[Finding]:
