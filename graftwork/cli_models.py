@@ -65,7 +65,7 @@ def show(
         print(json.dumps({**content, "history": [event.model_dump(mode="json") for event in events]}))
         return
     _print_facts(f"{opened.uri.rstrip('/')}/{number}", state.alias_of(number), entry)
-    if report := next((event.report for event in reversed(events) if event.action == "promote"), ""):
+    if report := next((event.report for event in reversed(events) if event.report and event.action != "keep"), ""):
         print(f"{'pages':<12}{report}")
     for event in events:
         print(f"{event.at:<26}{event.action:<10}{event.by}{f': {event.why}' if event.why else ''}")

@@ -164,7 +164,7 @@ class GateConfig(Settings):
     min_accuracy: float = Field(0.0, ge=0, le=1)
     """Below which no challenger is promoted; the one rule on accuracy for a model's first version."""
     max_latency_ms: float | None = Field(None, gt=0)
-    """Of the answer about one image, as the median of 100, where the step runs."""
+    """Of the answer about one image, as the median of 100, on the processor of the machine where the step runs."""
     max_size: str | None = Field(None, pattern=QUANTITY)
     """Of the exported model's files."""
 
@@ -232,7 +232,8 @@ class Config(Settings):
     input_size: int | None = Field(None, ge=8)
     """Height and width in pixels at which the base runs; not given: as it was saved."""
     stored_size: int | None = Field(None, ge=8)
-    """Shorter side in pixels to which larger images are shrunk; not given: 1.15 times the model's input."""
+    """Shorter side in pixels to which larger images are shrunk; not given: 1.15 times the model's input. When
+    retraining, no smaller than the champion's."""
     feature_layer: str = "auto"
     """Where the base is cut: a layer's name, "penultimate", or "auto" for the last output with height and width."""
     architecture: str = ""

@@ -120,6 +120,7 @@ def write(uri: str, content: bytes) -> None:
     Raises:
         UserError: It cannot be written.
     """
+    _names_a_file(uri)
     if is_remote(uri):
         with buckets.plain_words(uri):
             buckets.bucket(uri).blob(buckets.split(uri)[1]).upload_from_string(content)
@@ -134,6 +135,7 @@ def upload(file: Path, uri: str) -> None:
     Raises:
         UserError: It cannot be written.
     """
+    _names_a_file(uri)
     if is_remote(uri):
         with buckets.plain_words(uri):
             buckets.bucket(uri).blob(buckets.split(uri)[1]).upload_from_filename(str(file))
@@ -149,8 +151,7 @@ def written(uri: str) -> Iterator[Path]:
     Raises:
         UserError: The URI cannot be written. Of a local path, or a bucket that refuses access, before the block.
     """
-    if uri.endswith("/"):
-        raise UserError("the file cannot be written", {"file": uri, "reason": "it names a folder"})
+    _names_a_file(uri)
     if is_remote(uri):
         stat(uri)
         with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
@@ -172,6 +173,11 @@ def written(uri: str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def _names_a_file(uri: str) -> None:
+    if uri.endswith("/"):
+        raise UserError("the file cannot be written", {"file": uri, "reason": "it names a folder"})
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Drift: what is noticed, what is not, and how often chance alone raises an alarm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,6 +68,22 @@ def test_an_upload_of_one_class_is_no_drift() -> None:
     assert not [finding.what for finding in measure(old, new, DriftConfig()).findings if finding.drifted]
     new.features[:] -= 3
     assert measure(old, new, DriftConfig()).problem == "drift in features"
+
+
+@pytest.mark.parametrize("classes", [2, 10, 25])
+def test_an_upload_of_one_class_is_compared_with_what_there_is_of_it(classes: int) -> None:
+    random = np.random.default_rng(6)
+    names = np.array([f"class {number}" for number in range(classes)])
+    old = replace(
+        before(random, size=1000),
+        classes=names,
+        counts=np.full(classes, 1000 // classes),
+        labels=np.arange(1000, dtype=np.int32) % classes,
+    )
+    new = tonight(random, size=500, labels=np.array(["class 1"] * 500))
+    assert "features" not in measure(old, new, DriftConfig()).problem
+    new.features[:] += 1
+    assert "features" in measure(old, new, DriftConfig()).problem
 
 
 def test_darker_images_are_noticed() -> None:

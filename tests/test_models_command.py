@@ -69,6 +69,16 @@ def test_a_registry_that_has_lost_its_file(registry: str) -> None:
     assert "versions: 2 " in done.stdout
 
 
+@pytest.mark.parametrize("damage", [{"metrics": None}, {"metrics": {"test": {"accuracy": "0.5"}}}, {"classes": 7}])
+def test_a_damaged_model_is_not_registered(damage: dict, registry: str, tmp_path: Path) -> None:
+    description = exported(tmp_path / "model") / "assets.extra/graftwork.json"
+    description.write_text(json.dumps({**json.loads(description.read_text()), **damage}))
+    done = graftwork("models", "promote", tmp_path / "model", "--registry", registry)
+    assert done.returncode == 2
+    assert "not a model artifact, or a damaged one" in done.stderr
+    assert sorted(path.name for path in (Path(registry) / "shelf").glob("[0-9]*")) == ["1", "2"]
+
+
 def test_pruning(registry: str, tmp_path: Path) -> None:
     exported(tmp_path / "run-three/model", "three")
     graftwork("models", "promote", tmp_path / "run-three", "--registry", registry)

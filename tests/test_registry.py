@@ -558,7 +558,10 @@ def test_a_registry_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         ('"earlier": [', '"earlier": [99, ', "earlier names version 99"),
         ('"leaving": []', '"leaving": [3]', "version 3 is leaving, but it is among the versions"),
         ('"accuracy": 0.9', '"accuracy": "0.9"', "accuracy"),
+        ('"accuracy_interval": [', '"accuracy_interval": ["0.1", ', "accuracy_interval"),
+        ('"n": 100', '"n": "100"', "n: Input should be a valid integer"),
         ('"verdict": null', '"verdict": {"rules": ["x"]}', "verdict"),
+        ('"verdict": null', '"verdict": {"rules": null}', "verdict"),
         ('"schema":', "[" * 200_000, "not JSON"),
     ],
 )
@@ -657,6 +660,24 @@ def test_rolling_back_undoes_promoting(state: State, data: st.DataObject) -> Non
     after = states.promoted(state, data.draw(st.sampled_from(others)), state.champion, EVENT)
     back = states.rolled_back(after, EVENT)
     assert (back.aliases, back.earlier) == (state.aliases, state.earlier)
+
+
+@given(STATES, st.lists(st.integers(1, 8), max_size=6))
+def test_whatever_is_done_can_be_read_again(state: State, steps: list[int]) -> None:
+    for step in steps:  # rolling back, pruning to a few, promoting
+        if step > 5 and state.previous is not None:
+            state = states.rolled_back(state, EVENT)
+        elif step > 2:
+            state = states.pruned(state, states.expendable(state, step - 2), [], EVENT)
+        elif step in state.versions and step != state.champion:
+            state = states.promoted(state, step, state.champion, EVENT)
+        assert states.parse(states.written(state), "here") == state
+
+
+def test_going_back_past_what_was_pruned() -> None:
+    state = walked(3, [2, 1, 2, 3])
+    state = states.rolled_back(states.pruned(state, [1], [], EVENT), EVENT)
+    assert state.aliases == {"champion": 2}
 
 
 @given(STATES, st.integers(1, 8))

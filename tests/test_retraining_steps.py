@@ -321,18 +321,20 @@ class TestFind:
     ) -> None:
         registry, serving = Registry(str(tmp_path / "models"), "m"), champion(flow, tmp_path, "trained")
         made_of = {data: MadeOf(["base"], [data]) for data in ("monday", "tuesday", "wednesday")}
-        for version, data in ((None, "sunday"), (1, "monday")):
+        for version, data in ((None, "friday"), (1, "sunday"), (2, "monday")):
             number = registry.register(serving, {}, Author("graftwork"))
-            registry.promote(number, version, Author("graftwork", inputs=MadeOf(["base"], [data]).inputs))
+            registry.promote(number, version, Author("graftwork", run=data, inputs=MadeOf(["base"], [data]).inputs))
+        restored = find(str(tmp_path / "models"), "m", tmp_path / "friday", MadeOf(["base"], ["friday"]), "both", "r")
+        assert restored.changed  # the gate, not a person, has put another version in its place
         registry.rollback(Author("ann", "too slow"))
-        registry.keep(1, Author("graftwork", inputs=made_of["tuesday"].inputs))
-        registry.keep(2, Author("graftwork", inputs=made_of["wednesday"].inputs))  # compared before the rollback
+        registry.keep(2, Author("graftwork", inputs=made_of["tuesday"].inputs))
+        registry.keep(3, Author("graftwork", inputs=made_of["wednesday"].inputs))  # compared before the rollback
         changed = {
             data: find(str(tmp_path / "models"), "m", tmp_path / data, made_of[data], "both", data).changed
             for data in made_of
         }
         assert changed == {"monday": False, "tuesday": False, "wednesday": True}
-        registry.promote(registry.register(serving, {}, Author("bob")), 1, Author("bob"))
+        registry.promote(registry.register(serving, {}, Author("bob")), 2, Author("bob"))
         assert find(str(tmp_path / "models"), "m", tmp_path / "x", made_of["tuesday"], "both", "r").changed
 
     def test_a_registry_that_has_lost_who_is_the_champion_ends_the_night(self, flow: Path, tmp_path: Path) -> None:

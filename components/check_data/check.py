@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
@@ -67,7 +67,7 @@ def check(
         return Checked(None, "the champion does not say what it was trained on")
     served = Served(champion_path, "embed", "features")
     now = look(data, before, served, config.sample, serving.stored_size)
-    drift = measure(_thinned(before, config.sample), now, config, seed)
+    drift = measure(before, now, config, seed)
     found = f"{now.new_images:,} of {data.size('train'):,} training images are new to the champion"
     return Checked(drift, found, list(_odd(data, drift.oddest)))
 
@@ -104,15 +104,6 @@ def look(data: Images, before: TrainedOn, served: Served, sample: int, stored_si
         np.array(labels),
         np.concatenate(features) if features and width else np.zeros((0, width), np.float32),
         np.array(statistics, np.float32).reshape(len(keys), len(trained_on.STATISTICS)),
-    )
-
-
-def _thinned(before: TrainedOn, sample: int) -> TrainedOn:
-    return replace(
-        before,
-        features=before.features[:sample],
-        statistics=before.statistics[:sample],
-        labels=before.labels[:sample],
     )
 
 

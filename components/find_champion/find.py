@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model_files import DESCRIPTION, HEAD_ON_BASE, TRAINED_ON, without_record
 from graftwork.errors import UserError
 from graftwork.registry.registry import Registry
-from graftwork.registry.state import State, no_champion
+from graftwork.registry.state import Event, State, no_champion
 
 _PRINT = 16
 """Characters that are enough to tell what is meant from all else."""
@@ -84,7 +84,7 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
                 raise without_record("champion", uri)
         else:  # a bucket has no empty folders
             (folder / "none.txt").write_text("there is no champion, or nothing to compare it with\n")
-        stored_size = int(_description(folder).get("stored_size", 0))
+        stored_size = _stored_size(folder)
         starts = _starts(folder, uri if changed else "", _inputs_of_champion(known), made_of, warm_start)
     opened.note_look(run, changed)
     progress.note(f"the champion is version {known.champion}" if known.champion else "there is no champion yet")
@@ -94,14 +94,22 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
 
 
 def _tried(known: State) -> set[str]:
-    """Return what the champion was made of, every challenger that was kept beside it, and every one that was promoted.
-
-    One that was promoted and serves no more was beaten, or a person has taken it back.
-    """
+    """Return what the champion was made of, every challenger kept beside it, and what a person took back."""
     champion = () if known.champion is None else (known.champion,)
     beside = (event.inputs for event in known.history if event.action == "keep" and event.versions == champion)
-    promoted = (event.inputs for event in known.history if event.action == "promote")
-    return {_inputs_of_champion(known), *beside, *promoted} - {""}
+    return {_inputs_of_champion(known), *beside, *_taken_back(known.history)} - {""}
+
+
+def _taken_back(history: Iterable[Event]) -> Iterator[str]:
+    """Yield what champions were made of that a person let another version serve instead of."""
+    made_of: dict[int, str] = {}
+    champion = None
+    for event in history:
+        if event.action == "rollback" or (event.action == "promote" and not event.run):
+            yield made_of.get(champion or 0, "")
+        if event.action == "promote" and event.inputs:
+            made_of[event.versions[0]] = event.inputs
+        champion = event.champion
 
 
 def _inputs_of_champion(known: State) -> str:
@@ -126,6 +134,13 @@ def _content(folder: Path) -> str:
         with path.open("rb") as file:
             digest.update(f"{path.relative_to(folder)} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def _stored_size(model: Path) -> int:
+    try:
+        return int(_description(model).get("stored_size", 0))
+    except (ValueError, TypeError):  # damaged: whoever opens the model says so
+        return 0
 
 
 def _description(model: Path) -> dict[str, Any]:

@@ -36,7 +36,10 @@ def ingest(
         UserError: There is no such source.
     """
     meter = Meter()
-    stored_size = max(stored_size or imaging.stored_size_for(input_size), at_least)
+    stored_size = stored_size or imaging.stored_size_for(input_size)
+    if stored_size < at_least:
+        progress.note(f"images are stored at {at_least} pixels instead of {stored_size}: so the champion sees them")
+        stored_size = at_least
     rows = (row for number, row in enumerate(sources.rows(data)) if shard.deals(number))
     if shard != WHOLE:
         progress.note(f"shard {shard}")

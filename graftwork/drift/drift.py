@@ -101,13 +101,15 @@ def measure(before: TrainedOn, now: Tonight, config: DriftConfig, seed: int = 0,
     old_counts = dict(zip(map(str, before.classes), map(int, before.counts), strict=True))
     findings = [*_classes(old_counts, now.counts), _size(old_counts, now.counts, config)]
     findings.append(_balance(old_counts, now.counts, config))
-    old_rows, new_rows = _as_many_of_each_class(before.classes[before.labels], now.labels)
-    if len(new_rows) < FEWEST:
+    old_rows, new_rows = _of_the_same_classes(before.classes[before.labels], now.labels)
+    old_rows, new_rows = old_rows[: config.sample], new_rows[: config.sample]
+    if min(len(old_rows), len(new_rows)) < FEWEST:
         says = f"{now.new_images:,} images are new, too few of the same classes to compare"
         if not len(before.labels):
-            says = "not compared: the champion was promoted by hand, and nobody kept what its images look like"
-        elif len(before.labels) < FEWEST:
-            says = f"not compared: of the champion's images {len(before.labels):,} are known, too few"
+            says = (
+                "not compared: the champion was promoted by hand, or by an earlier graftwork, and does not say what its"
+            )
+            says += " images look like"
         findings.append(Finding("images", False, None, None, says))
         return Drift(tuple(findings), now.new_images)
     level = config.level / len(STATISTICS)  # of each, so that all together keep the level (Bonferroni)
@@ -120,7 +122,7 @@ def measure(before: TrainedOn, now: Tonight, config: DriftConfig, seed: int = 0,
         drifted = p <= level and distance > _LARGE_SHIFT["statistics"]
         findings.append(Finding(name, drifted, distance, p, says))
     tested = compare_features(before.features[old_rows], now.features[new_rows], seed)
-    says = f"{len(new_rows):,} new images against as many of the same classes: p = {tested.p:.2g}"
+    says = f"{len(new_rows):,} new images against {len(old_rows):,} of the same classes: p = {tested.p:.2g}"
     findings.append(Finding("features", tested.p <= config.level, tested.distance, tested.p, says))
     order = np.argsort(-tested.oddness, kind="stable")[:oddest]
     return Drift(tuple(findings), now.new_images, tuple(str(now.keys[row]) for row in new_rows[order]))
@@ -141,18 +143,19 @@ def fallen(before: tuple[float, int], now: tuple[float, int], config: DriftConfi
     return f"the champion is right in {now[0]:.4f} of the test images, {before[0]:.4f} when it was made: p = {p:.2g}"
 
 
-def _as_many_of_each_class(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return places in two lists of labels, the first of each class, so that both have as many of it.
+def _of_the_same_classes(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return places in two lists of labels, the first of each class, so that both have the classes in equal shares.
 
     An upload of one class is unlike all classes together, and no drift.
     """
-    places: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for name in np.intersect1d(old, new):
-        rows = [np.flatnonzero(labels == name) for labels in (old, new)]
-        for chosen, found in zip(places, rows, strict=True):
-            chosen.append(found[: min(map(len, rows))])
-    none = np.zeros(0, np.int64)
-    old_rows, new_rows = (np.sort(np.concatenate([none, *chosen])) for chosen in places)
+    shared = np.intersect1d(old, new)
+    rows = {name: [np.flatnonzero(labels == name) for labels in (old, new)] for name in shared}
+    olds, news = (sum(len(found[side]) for found in rows.values()) for side in (0, 1))
+    places = [[np.zeros(0, np.int64)], [np.zeros(0, np.int64)]]
+    for of_old, of_new in rows.values():
+        places[0].append(of_old[: len(of_new) * olds // news])
+        places[1].append(of_new[: len(of_old) * news // olds])
+    old_rows, new_rows = (np.sort(np.concatenate(chosen)) for chosen in places)
     return old_rows, new_rows
 
 

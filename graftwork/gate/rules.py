@@ -11,8 +11,8 @@ from graftwork.gate.evidence import adjusted, calibration_gap, p_better, p_bette
 
 CLASS_LEVEL = 0.05
 """How often chance alone may stop a challenger for the sake of any class or slice."""
-_LOST, _LOST_LEVEL = 0.5, 0.02
-"""The same of one class or slice that loses more than this share of its images."""
+_LEFT, _GONE_LEVEL = 0.1, 0.02
+"""The same of one class or slice of which at most this share is left of what the champion gets right."""
 FEWEST = 5
 """Images of a class: all of fewer may be lost, and it would not be known from chance."""
 TOLERANCE = 1e-4
@@ -122,23 +122,20 @@ def classes(champion: Sequence[str], challenger: Sequence[str], policy: GateConf
     return Rule("classes", not forbidden, float(len(new) + len(gone)), 0.0, says)
 
 
-def unseen(count: int, by_champion: int, by_challenger: int) -> Rule:
-    """No test image was used to train either model, nor any model that they were made from.
+def unseen(count: int, **seen_by: int) -> Rule:
+    """No test image was used to train a model, nor any model that it was made from.
 
     Args:
-        count: Test images in all.
-        by_champion: Those among them that the champion has seen; 0 where there is none.
-        by_challenger: Those that the challenger has seen.
+        count: Test images that the models are asked about.
+        seen_by: How many test images each of them has been trained on.
     """
-    seen = max(by_champion, by_challenger)
+    seen = max(seen_by.values())
     says = f"none of {count:,} images were trained on"
     if seen:
-        says = (
-            f"of {count:,} images the champion has been trained on {by_champion:,}, the challenger on {by_challenger:,}"
-        )
+        says = ", ".join(f"the {who} has been trained on {number:,} test images" for who, number in seen_by.items())
         says += "; were the shares of the splits, or the split column, others then?"
     if not count:
-        says = "there are no test images that both models could be asked about"
+        says = "there are no test images to ask about"
     return Rule("unseen test images", count > 0 and not seen, float(seen), 0.0, says)
 
 
@@ -170,40 +167,69 @@ def accuracy(challenger: float, policy: GateConfig) -> Rule:
     return Rule("accuracy", challenger >= policy.min_accuracy, challenger, policy.min_accuracy, says)
 
 
+@dataclass(frozen=True)
+class _Group:
+    """How a class or slice fares.
+
+    Attributes:
+        count: Its images.
+        before: Those that the champion has right.
+        won: Those that only the challenger has right.
+        lost: Those that only the champion has right.
+    """
+
+    count: int
+    before: int
+    won: int
+    lost: int
+
+    @property
+    def fall(self) -> float:
+        """By how much its accuracy falls."""
+        return (self.lost - self.won) / self.count
+
+    @property
+    def p(self) -> float:
+        """How often chance alone would make it fall as much."""
+        return p_better(self.lost, self.won)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether hardly anything is left of it, and that is no chance, were it the only one."""
+        return self.before - self.lost + self.won <= _LEFT * self.before and self.p <= _GONE_LEVEL
+
+
 def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
     """No class and no slice falls by more than the policy allows, with evidence.
 
-    The evidence is that of all of them together. One that loses more than half of its images is judged alone: among
-    many, the few images of one could otherwise not say anything.
+    The evidence is that of all of them together. One of which hardly anything is left is judged alone: among many, the
+    few images of one could otherwise not say anything.
     """
-    slices = {f"slice {name}": members for name, members in pair.slices.items()}
-    groups = {f"class {name}": pair.labels == name for name in np.unique(pair.labels)} | slices
-    wins, losses = pair.wins, pair.losses
-    counts = {name: (int(wins[rows].sum()), int(losses[rows].sum()), int(rows.sum())) for name, rows in groups.items()}
-    without = [name for name, (_, _, count) in counts.items() if not count]
-    counts = {name: count for name, count in counts.items() if name not in without}
-    drops = {name: (lost - won) / count for name, (won, lost, count) in counts.items()}
-    alone = np.array([p_better(lost, won) for won, lost, _ in counts.values()])
+    parts = {f"class {name}": pair.labels == name for name in np.unique(pair.labels)}
+    parts |= {f"slice {name}": members for name, members in pair.slices.items()}
+    told = (np.ones(len(pair.labels), bool), pair.champion.right, pair.wins, pair.losses)
+    groups = {name: _Group(*(int(what[rows].sum()) for what in told)) for name, rows in parts.items() if rows.any()}
+    together = dict(zip(groups, adjusted(np.array([group.p for group in groups.values()])), strict=True))
     fallen = {
-        name: p
-        for name, p, together in zip(counts, alone, adjusted(alone), strict=True)
-        if (drops[name] > policy.max_class_drop and together <= CLASS_LEVEL)
-        or (drops[name] > max(_LOST, policy.max_class_drop) and p <= _LOST_LEVEL)
+        name: group
+        for name, group in groups.items()
+        if group.fall > policy.max_class_drop and (together[name] <= CLASS_LEVEL or group.is_gone)
     }
-    worst = max(drops, key=lambda name: drops[name])
-    says = f"the largest fall is {drops[worst]:.4f}, of {worst}; at most {policy.max_class_drop:g} allowed"
-    if drops[worst] <= 0:
+    worst = max(groups, key=lambda name: groups[name].fall)
+    fall = groups[worst].fall
+    says = f"the largest fall is {fall:.4f}, of {worst}; at most {policy.max_class_drop:g} allowed"
+    if fall <= 0:
         says = "none does"
     elif fallen:
-        listed = ", ".join(f"{name} by {drops[name]:.4f} (p = {p:.2g})" for name, p in fallen.items())
+        listed = ", ".join(f"{name} by {group.fall:.4f} (p = {group.p:.2g})" for name, group in fallen.items())
         says = f"fallen by more than {policy.max_class_drop:g}: {listed}"
-    elif drops[worst] > policy.max_class_drop:
+    elif fall > policy.max_class_drop:
         says += ", but that may be chance"
-    if few := sum(count < FEWEST for _, _, count in counts.values()):
+    if few := sum(group.count < FEWEST for group in groups.values()):
         says += f"; {few} have fewer than {FEWEST} test images, too few to tell"
-    if without:
-        says += f"; no image is in {', '.join(without)}"
-    return Rule("no class falls", not fallen, drops[worst], policy.max_class_drop, says)
+    if without := ", ".join(name for name in parts if name not in groups):
+        says += f"; no image is in {without}"
+    return Rule("no class falls", not fallen, fall, policy.max_class_drop, says)
 
 
 def known_classes(pair: Pair, policy: GateConfig) -> Iterator[Rule]:

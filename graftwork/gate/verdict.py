@@ -104,10 +104,11 @@ def _required(challenge: Challenge, policy: GateConfig) -> Iterator[Rule]:
     yield rules.accuracy(challenge.accuracy, policy)
     champion = challenge.champion
     if champion is None:
-        yield rules.unseen(challenge.images, 0, challenge.seen)
+        yield rules.unseen(challenge.images, challenger=challenge.seen)
     else:
         yield rules.classes(champion.classes, challenge.classes, policy)
-        yield rules.unseen(len(champion.pair.labels) if champion.pair else 0, champion.seen, challenge.seen)
+        count = len(champion.pair.labels) if champion.pair else 0
+        yield rules.unseen(count, champion=champion.seen, challenger=challenge.seen)
         if champion.pair is not None:
             yield rules.no_class_falls(champion.pair, policy)
             yield from rules.known_classes(champion.pair, policy)

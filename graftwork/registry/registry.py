@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from graftwork import storage
-from graftwork.artifacts.folder import read_description
+from graftwork.artifacts.folder import not_an_artifact, read_description
 from graftwork.artifacts.model_files import DESCRIPTION, SCHEMA, without_head
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 from graftwork.registry import serving, state, stores
 from graftwork.registry.state import FILE, Change, Event, Look, State, Version
 
@@ -305,7 +305,9 @@ class Registry:
             if after == before:
                 return after
             after = after.model_copy(update={"writing": uuid.uuid4().hex})
-            if self._store.replace(FILE, state.written(after), generation):
+            content = state.written(after)
+            state.parse(content, storage.join(self.uri, FILE))  # what nobody could read is not written
+            if self._store.replace(FILE, content, generation):
                 return after
             if time.monotonic() - started > _PATIENCE_SECONDS:
                 raise UserError("too many others are writing to the registry", {"model": self.uri}, next="try again")
@@ -322,7 +324,12 @@ def described(folder: Path) -> dict[str, Any]:
     description = read_description(folder, DESCRIPTION, SCHEMA)
     if description.get("role") == "base":
         raise without_head(folder)
-    return entries(description)
+    try:
+        found = entries(description)
+        Version(registered="", **found)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise not_an_artifact("model", folder / DESCRIPTION, in_one_line(error)) from None
+    return found
 
 
 def entries(description: Mapping[str, Any]) -> dict[str, Any]:

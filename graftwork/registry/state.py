@@ -22,20 +22,33 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Metrics(BaseModel):
-    """Of a version's metrics, those that are shown."""
+class _Shown(BaseModel):
+    """What people are shown of something that may hold more."""
 
-    accuracy: float = Field(0.0, strict=True)
-    accuracy_interval: tuple[float, float] = (0.0, 0.0)
+    model_config = ConfigDict(strict=True)
+
+
+class _Metrics(_Shown):
+    accuracy: float = 0.0
+    accuracy_interval: tuple[float, float] = Field((0.0, 0.0), strict=False)  # a list, in JSON
     n: int = 0
 
+    @field_validator("accuracy_interval", mode="before")
+    @classmethod
+    def _are_numbers(cls, interval: Any) -> Any:
+        if not isinstance(interval, list | tuple) or not all(isinstance(bound, int | float) for bound in interval):
+            raise ValueError("not two numbers")
+        return interval
 
-class _Rule(BaseModel):
-    """Of a rule of a verdict, what is shown."""
 
+class _Rule(_Shown):
     rule: str
     passed: bool
     says: str
+
+
+class _Verdict(_Shown):
+    rules: list[_Rule] = []
 
 
 class Version(_Part):
@@ -66,8 +79,7 @@ class Version(_Part):
     @field_validator("verdict")
     @classmethod
     def _has_rules(cls, verdict: dict[str, Any] | None) -> dict[str, Any] | None:
-        for rule in (verdict or {}).get("rules", ()):
-            _Rule.model_validate(rule)
+        _Verdict.model_validate(verdict or {})
         return verdict
 
 
@@ -281,11 +293,12 @@ def rolled_back(state: State, event: Event) -> State:
         facts = {"model": state.name, "champion": _named(state.champion)}
         next = "promote the version that should serve:  graftwork models promote VERSION"
         raise UserError("there is no previous champion to go back to", facts, next)
-    aliases, earlier = {CHAMPION: state.previous}, state.earlier
+    aliases, earlier = {CHAMPION: state.previous}, list(state.earlier)
+    while earlier and earlier[-1] == state.previous:  # what served in between was pruned
+        earlier.pop()
     if earlier:
-        *rest, aliases[PREVIOUS] = earlier
-        earlier = tuple(rest)
-    return _with(state, event, aliases=aliases, earlier=earlier)
+        aliases[PREVIOUS] = earlier.pop()
+    return _with(state, event, aliases=aliases, earlier=tuple(earlier))
 
 
 def kept(state: State, event: Event) -> State:
