@@ -64,6 +64,7 @@ def test_a_registry_that_has_lost_its_file(registry: str) -> None:
         done = graftwork(*command, "--registry", registry)
         assert done.returncode == 2
         assert "the registry has lost which version is the champion" in done.stderr
+    assert "nobody knows which of these" in graftwork("models", "list", "--registry", registry).stdout
     assert graftwork("models", "promote", "2", "--registry", registry).returncode == 0
     done = graftwork("serve-manifest", "--registry", registry, "--format", "tensorflow-serving")
     assert "versions: 2 " in done.stdout
