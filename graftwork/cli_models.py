@@ -189,7 +189,7 @@ def _print_versions(name: str, state: "State") -> None:
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     if state.forgotten:
-        print("registry.json is missing: nobody knows which of these is the champion")
+        print("registry.json was lost: nobody knows which of these is the champion")
     if looked:
         print(f"last look for news {_minute(looked.at)}: {'there was some' if looked.news else 'nothing'}")
 

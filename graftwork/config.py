@@ -182,7 +182,7 @@ class DriftConfig(Settings):
     """By how much the champion's accuracy may have fallen since it was made, where the fall is no chance: labels have
     changed then, or what they mean."""
     sample: int = Field(500, ge=50, le=5000)
-    """How many images are compared at most, old and new."""
+    """How many new images are compared at most, with 1,000 old ones at most."""
 
 
 class RetrainingConfig(Settings):

@@ -70,7 +70,15 @@ def test_a_registry_that_has_lost_its_file(registry: str) -> None:
     assert "versions: 2 " in done.stdout
 
 
-@pytest.mark.parametrize("damage", [{"metrics": None}, {"metrics": {"test": {"accuracy": "0.5"}}}, {"classes": 7}])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"metrics": None},
+        {"metrics": {"test": {"accuracy": float("nan")}}},
+        {"metrics": {"test": {"accuracy": "0.5"}}},
+        {"classes": 7},
+    ],
+)
 def test_a_damaged_model_is_not_registered(damage: dict, registry: str, tmp_path: Path) -> None:
     description = exported(tmp_path / "model") / "assets.extra/graftwork.json"
     description.write_text(json.dumps({**json.loads(description.read_text()), **damage}))

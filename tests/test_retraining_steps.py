@@ -315,6 +315,9 @@ class TestFind:
         with pytest.raises(UserError, match="the champion is another one by now"):
             registry.promote(mine, one, Author("graftwork", inputs=made_of.inputs))
         assert find(str(tmp_path / "models"), "m", tmp_path / "fetched", made_of, "both", "r1").changed
+        registry.promote(mine, two, Author("ann"))  # as the message says
+        registry.rollback(Author("ann"))
+        assert not find(str(tmp_path / "models"), "m", tmp_path / "fetched", made_of, "both", "r2").changed
 
     def test_what_a_person_took_back_is_not_tried_again_when_the_data_is_as_it_was(
         self, flow: Path, tmp_path: Path

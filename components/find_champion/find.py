@@ -107,7 +107,7 @@ def _taken_back(history: Iterable[Event]) -> Iterator[str]:
     for event in history:
         if event.action == "rollback" or (event.action == "promote" and not event.run):
             yield made_of.get(champion or 0, "")
-        if event.action == "promote" and event.inputs:
+        if event.action in ("register", "promote") and event.inputs:
             made_of[event.versions[0]] = event.inputs
         champion = event.champion
 
@@ -139,7 +139,7 @@ def _content(folder: Path) -> str:
 def _stored_size(model: Path) -> int:
     try:
         return int(_description(model).get("stored_size", 0))
-    except (ValueError, TypeError):  # damaged: whoever opens the model says so
+    except (ValueError, TypeError, OverflowError):  # damaged: whoever opens the model says so
         return 0
 
 

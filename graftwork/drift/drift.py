@@ -102,9 +102,11 @@ def measure(before: TrainedOn, now: Tonight, config: DriftConfig, seed: int = 0,
     findings = [*_classes(old_counts, now.counts), _size(old_counts, now.counts, config)]
     findings.append(_balance(old_counts, now.counts, config))
     old_rows, new_rows = _of_the_same_classes(before.classes[before.labels], now.labels)
-    old_rows, new_rows = old_rows[: config.sample], new_rows[: config.sample]
     if min(len(old_rows), len(new_rows)) < FEWEST:
-        says = f"{now.new_images:,} images are new, too few of the same classes to compare"
+        says = (
+            f"{now.new_images:,} images are new; {len(new_rows):,} of them and {len(old_rows):,} old ones of the same"
+        )
+        says += " classes are too few to compare"
         if not len(before.labels):
             says = (
                 "not compared: the champion was promoted by hand, or by an earlier graftwork, and does not say what its"

@@ -11,8 +11,8 @@ from graftwork.gate.evidence import adjusted, calibration_gap, p_better, p_bette
 
 CLASS_LEVEL = 0.05
 """How often chance alone may stop a challenger for the sake of any class or slice."""
-_LEFT, _GONE_LEVEL = 0.1, 0.02
-"""The same of one class or slice of which at most this share is left of what the champion gets right."""
+_GONE = ((0.1, 0.02), (0.5, 0.002))
+"""The same of one class or slice, where at most this share is left of what the champion gets right."""
 FEWEST = 5
 """Images of a class: all of fewer may be lost, and it would not be known from chance."""
 TOLERANCE = 1e-4
@@ -135,7 +135,7 @@ def unseen(count: int, **seen_by: int) -> Rule:
         says = ", ".join(f"the {who} has been trained on {number:,} test images" for who, number in seen_by.items())
         says += "; were the shares of the splits, or the split column, others then?"
     if not count:
-        says = "there are no test images to ask about"
+        says = "there are no test images of classes that are known"
     return Rule("unseen test images", count > 0 and not seen, float(seen), 0.0, says)
 
 
@@ -195,15 +195,16 @@ class _Group:
 
     @property
     def is_gone(self) -> bool:
-        """Whether hardly anything is left of it, and that is no chance, were it the only one."""
-        return self.before - self.lost + self.won <= _LEFT * self.before and self.p <= _GONE_LEVEL
+        """Whether little is left of it, and that is no chance, were it the only one."""
+        left = self.before - self.lost + self.won
+        return any(left <= share * self.before and self.p <= level for share, level in _GONE)
 
 
 def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
     """No class and no slice falls by more than the policy allows, with evidence.
 
-    The evidence is that of all of them together. One of which hardly anything is left is judged alone: among many, the
-    few images of one could otherwise not say anything.
+    The evidence is that of all of them together. One of which little is left is judged alone: among many, the few
+    images of one could otherwise not say anything.
     """
     parts = {f"class {name}": pair.labels == name for name in np.unique(pair.labels)}
     parts |= {f"slice {name}": members for name, members in pair.slices.items()}

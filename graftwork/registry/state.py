@@ -29,7 +29,7 @@ class _Shown(BaseModel):
 
 
 class _Metrics(_Shown):
-    accuracy: float = 0.0
+    accuracy: float = Field(0.0, allow_inf_nan=False)
     accuracy_interval: tuple[float, float] = Field((0.0, 0.0), strict=False)  # a list, in JSON
     n: int = 0
 
