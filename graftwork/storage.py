@@ -181,6 +181,13 @@ def _names_a_file(uri: str) -> None:
 
 
 @contextmanager
+def fetched(uri: str) -> Iterator[Path]:
+    """Yield a local path with the content of a file or folder, as long as the block lasts; see `local_copy`."""
+    with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
+        yield local_copy(uri, Path(scratch))
+
+
+@contextmanager
 def _or_not_written(uri: str) -> Iterator[None]:
     try:
         yield

@@ -14,7 +14,7 @@ import tensorflow as tf
 from graftwork import imaging, progress, sources, storage
 from graftwork.artifacts import model as model_artifact
 from graftwork.iteration import batched
-from graftwork.registry.registry import fetched, meant
+from graftwork.registry.registry import meant
 from graftwork.served import Served
 from graftwork.shards import WHOLE, Shard
 from graftwork.threads import map_in_order
@@ -52,9 +52,9 @@ class Image:
 
 
 def predict_with(model: str, data: str, path: Path, shard: Shard = WHOLE) -> Done:
-    """Label the images of a source with whatever model is meant now, see `registry.fetched`; else as `predict`."""
+    """Label the images of a source with whatever model is meant now, see `registry.meant`; else as `predict`."""
     uri = meant(model)
-    with fetched(uri) as chosen:
+    with storage.fetched(uri) as chosen:
         return predict(chosen, data, path, shard, storage.absolute(uri))
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +77,8 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
         opened.tell_servers()  # should a run have died before it could
     with written_whole(path) as folder:
         if uri and changed:
-            with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
-                shutil.copytree(storage.local_copy(uri, Path(scratch)), folder, dirs_exist_ok=True)
+            with storage.fetched(uri) as version:
+                shutil.copytree(version, folder, dirs_exist_ok=True)
             if not (folder / TRAINED_ON).is_file():  # now, not when a challenger has been trained for nothing
                 raise without_record("champion", uri)
         else:  # a bucket has no empty folders

@@ -14,7 +14,6 @@ import json
 import random
 import re
 import socket
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -348,8 +347,8 @@ def fetched(model: str) -> Iterator[Path]:
     Raises:
         UserError: Nothing is there, or the model has no champion.
     """
-    with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
-        yield storage.local_copy(meant(model), Path(scratch))
+    with storage.fetched(meant(model)) as folder:
+        yield folder
 
 
 def meant(model: str) -> str:
