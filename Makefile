@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/installed
 DEMO ?= graftwork-demo
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' graftwork/_version.py)
 VARIANT ?= cpu
@@ -25,10 +24,8 @@ test-slow: $(VENV)/.ready-dev        ## The end-to-end tests and every architect
 lint: $(VENV)/.ready-dev             ## Style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf $(INSTALLED) && mkdir -p $(INSTALLED)  # as a wheel lays it out: checkers cannot follow an editable install
-	cp -R graftwork $(INSTALLED)/ && cp -R components pipelines $(INSTALLED)/graftwork/
-	cd $(INSTALLED) && ../bin/lint-imports --config ../../pyproject.toml
-	MYPYPATH=$(INSTALLED) $(BIN)/mypy -p graftwork
+	$(BIN)/lint-imports
+	$(BIN)/mypy -p graftwork
 
 bench: $(VENV)/.ready-dev            ## Training, beside the well-known recipes and KerasHub; an hour and a half
 	$(BIN)/python benchmarks/training.py

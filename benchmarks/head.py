@@ -27,8 +27,8 @@ from graftwork.artifacts.features import Split
 from graftwork.components.train_head.linear import Objective, regularization_path
 from graftwork.components.train_head.standardization import Standardization, standardization
 from graftwork.config import HeadConfig
-from graftwork.metering import Meter
-from graftwork.progress import peak_memory_mib
+from graftwork.reporting.metering import Meter
+from graftwork.reporting.progress import peak_memory_mib
 
 PENALTIES = tuple(sorted(HeadConfig().l2, reverse=True))
 STANDARDIZED = "standardized.npy"

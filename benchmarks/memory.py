@@ -70,13 +70,13 @@ def measure(step: str, folder: Path) -> dict[str, float]:
 
 def run_step(step: str, folder: Path) -> None:
     from graftwork.config import FineTuneConfig, HeadConfig, PrepareConfig
-    from graftwork.progress import peak_memory_mib
+    from graftwork.reporting.progress import peak_memory_mib
 
     photos = str(folder / "photos")
     if step == "load_base_model":
         import keras
 
-        from graftwork.components.load_base_model.load import load_base_model
+        from graftwork.base_models.load import load_base_model
 
         layers = keras.layers
         network = [keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), layers.Conv2D(32, 3, 2, activation="relu")]
@@ -89,7 +89,7 @@ def run_step(step: str, folder: Path) -> None:
         fingerprint_data(photos)
     elif step == "ingest_images":
         from graftwork.components.ingest_images.ingest import ingest
-        from graftwork.shards import WHOLE
+        from graftwork.data.shards import WHOLE
 
         ingest(photos, "0", WHOLE, SIZE, folder / "ingested")
     elif step == "prepare_data":
@@ -136,7 +136,7 @@ def run_step(step: str, folder: Path) -> None:
         registry = Registry(str(folder / "models"), "squares")
         promote(registry, Source(folder / "images", folder / "tuned"), None, {}, Author("benchmark"))
     elif step == "batch_predict":
-        from graftwork.components.batch_predict.predict import predict
+        from graftwork.prediction.batch import predict
 
         predict(folder / "tuned", photos, folder / "labels.parquet")
     print(peak_memory_mib())

@@ -25,9 +25,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tf_keras
 
-from graftwork.components.load_base_model.keras2 import open as keras2
-from graftwork.components.load_base_model.open import open_file
-from graftwork.components.load_base_model.opened import Request
+from graftwork.base_models.keras2 import open as keras2
+from graftwork.base_models.open import open_file
+from graftwork.base_models.opened import Request
 
 CASES = (
     *((keras, name, format) for name in ("MobileNetV2", "ResNet50", "VGG16") for format in ("keras", "h5")),

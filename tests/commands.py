@@ -1,5 +1,6 @@
 """The command, as a user calls it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -23,3 +24,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "took too long"
         time.sleep(0.05)
+
+
+def steps_run(output: Path) -> set[str]:
+    """Return the steps that ran, not those whose results were cached, from the log of the last run."""
+    events = (line.partition("::graftwork::")[2] for line in (output / "run.log").read_text().splitlines())
+    return {event["step"] for event in map(json.loads, filter(None, events)) if event["event"] == "start"}

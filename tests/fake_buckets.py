@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from graftwork import buckets
+from graftwork.storage import buckets
 
 PAGE = 50
 

@@ -8,7 +8,7 @@ from graftwork.artifacts import images
 from graftwork.components.ingest_images.ingest import ingest
 from graftwork.components.prepare_data.prepare import prepare
 from graftwork.config import PrepareConfig
-from graftwork.shards import Shard
+from graftwork.data.shards import Shard
 
 from conftest import CLASSES, coloured_squares
 

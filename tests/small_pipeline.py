@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 from kfp import dsl
 from kfp.dsl import HTML, Input, Metrics, Model, Output
 
-from graftwork import local
+from graftwork.running import local
 
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
 def look(value: str) -> str:
-    from graftwork.progress import step
+    from graftwork.reporting.progress import step
 
     @step("look")
     def run() -> str:
@@ -25,8 +25,8 @@ def make(value: str, behaviour: str, model: Output[Model]):  # type: ignore[no-u
     import os
     from pathlib import Path
 
-    from graftwork import progress
     from graftwork.errors import UserError
+    from graftwork.reporting import progress
 
     @progress.step("make")
     def run() -> None:
@@ -51,7 +51,7 @@ def make(value: str, behaviour: str, model: Output[Model]):  # type: ignore[no-u
 def show(model: Input[Model], metrics: Output[Metrics], report: Output[HTML]):  # type: ignore[no-untyped-def]
     from pathlib import Path
 
-    from graftwork.progress import step
+    from graftwork.reporting.progress import step
 
     @step("show")
     def run() -> None:

@@ -18,7 +18,7 @@ root = pathlib.Path(graftwork.__file__).parent
 assert str(root).startswith(sys.argv[1]), root
 steps = [module.name for module in pkgutil.iter_modules(graftwork.components.__path__)]
 print(" ".join(steps))
-import graftwork.artifacts.folder, graftwork.config, graftwork.cli
+import graftwork.artifacts.folder, graftwork.config, graftwork.cli.main
 assert (root / "py.typed").exists()
 """
 

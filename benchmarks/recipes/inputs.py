@@ -136,7 +136,7 @@ def _write_images(folder: Path, source: str, target: Path) -> None:
     from graftwork.components.ingest_images.ingest import ingest
     from graftwork.components.prepare_data.prepare import prepare as prepare_data
     from graftwork.config import PrepareConfig
-    from graftwork.shards import WHOLE
+    from graftwork.data.shards import WHOLE
 
     from .networks import SIDE
 
@@ -152,7 +152,7 @@ def _counts(inputs: Inputs) -> Mapping[str, int]:
 
 
 def _prepare_network(inputs: Inputs) -> None:
-    from graftwork.components.load_base_model.load import load_base_model
+    from graftwork.base_models.load import load_base_model
 
     from . import networks
 

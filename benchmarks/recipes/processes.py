@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from graftwork.progress import peak_memory_mib
+from graftwork.reporting.progress import peak_memory_mib
 
 MARKER = "::trained::"
 _TAIL = 40

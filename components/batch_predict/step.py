@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from graftwork import progress, storage
-from graftwork.components.batch_predict.predict import predict_with
-from graftwork.shards import Shard
+from graftwork import storage
+from graftwork.data.shards import Shard
+from graftwork.prediction.batch import predict_with
+from graftwork.reporting import progress
 
 
 @progress.step("batch_predict")

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from graftwork import imaging, progress
 from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts import trained_on
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.config import DriftConfig
+from graftwork.data import imaging
 from graftwork.drift.drift import Drift, Tonight, measure
-from graftwork.served import Served
+from graftwork.prediction.served import Served
+from graftwork.reporting import progress
 
 _BATCH = 32
 

@@ -1,7 +1,7 @@
 """What was found about the data, for people, in one HTML file."""
 
-from graftwork import pages
 from graftwork.components.check_data.check import Checked
+from graftwork.reporting import pages
 
 
 def render(checked: Checked) -> str:

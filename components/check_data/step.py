@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from graftwork import progress
 from graftwork.artifacts.folder import write_json
 from graftwork.components.check_data.check import check
 from graftwork.components.check_data.report import render
 from graftwork.config import DriftConfig, validated
 from graftwork.errors import UserError
+from graftwork.reporting import progress
 
 
 @progress.step("check_data")

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from graftwork import metering, progress
 from graftwork.artifacts import evaluation, images, model
 from graftwork.artifacts.folder import write_json, written_whole
 from graftwork.errors import UserError
-from graftwork.metrics import Answers, answers, joined, metrics
-from graftwork.served import Served
+from graftwork.evaluation.metrics import Answers, answers, joined, metrics
+from graftwork.prediction.served import Served
+from graftwork.reporting import metering, progress
 
 _BATCH = 32
 _BATCHES_AHEAD = 2

@@ -6,14 +6,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from graftwork import pages
 from graftwork.artifacts.evaluation import Evaluation
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import ModelFolder
 from graftwork.components.evaluate import charts
 from graftwork.components.evaluate.evaluate import Mistake
-from graftwork.metering import Profile
-from graftwork.selection import rank
+from graftwork.evaluation.selection import rank
+from graftwork.reporting import pages
+from graftwork.reporting.metering import Profile
 
 _MOST_CLASSES = 60
 _MOST_CONFUSED = 10

@@ -9,8 +9,8 @@ from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts.folder import write_json
 from graftwork.components.evaluate.evaluate import evaluate
 from graftwork.components.evaluate.report import render
-from graftwork.progress import note, step
-from graftwork.selection import select
+from graftwork.evaluation.selection import select
+from graftwork.reporting.progress import note, step
 
 _MOST_SHOWN = 200
 """Classes in the matrix that KFP shows: it goes into its metadata store, whose messages hold no more than 4 MiB."""

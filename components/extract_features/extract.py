@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from graftwork import metering, progress
 from graftwork.artifacts import features, images, model
 from graftwork.config import Precision
+from graftwork.data.shards import WHOLE, Shard
 from graftwork.networks.frozen import Frozen, frozen, seconds_per_image
 from graftwork.networks.graph import distinct_names, unrolled
 from graftwork.networks.precision import resolved
-from graftwork.shards import WHOLE, Shard
+from graftwork.reporting import metering, progress
 
 _BATCH = 64
 

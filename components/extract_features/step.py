@@ -4,8 +4,8 @@ from typing import Any
 
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.config import parse_precision
-from graftwork.progress import note, step
-from graftwork.shards import WHOLE, Shard
+from graftwork.data.shards import WHOLE, Shard
+from graftwork.reporting.progress import note, step
 
 
 @step("extract_features")

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graftwork import progress, storage
+from graftwork import storage
 from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model_files import DESCRIPTION, HEAD_ON_BASE, TRAINED_ON, without_record
 from graftwork.errors import UserError
 from graftwork.registry.registry import Registry
 from graftwork.registry.state import Event, State, no_champion
+from graftwork.reporting import progress
 
 _PRINT = 16
 """Characters that are enough to tell what is meant from all else."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from graftwork import progress
 from graftwork.components.find_champion.find import MadeOf, find
 from graftwork.config import RetrainingConfig, validated
+from graftwork.reporting import progress
 
 
 @progress.step("find_champion")

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from graftwork import progress
 from graftwork.artifacts import features
 from graftwork.artifacts.images import Images
 from graftwork.components.fine_tune.feeding import augmented, epoch_seed
@@ -18,6 +17,7 @@ from graftwork.components.fine_tune.parts import Parts
 from graftwork.config import FineTuneConfig, quantity
 from graftwork.errors import UserError
 from graftwork.networks.graph import unpacked
+from graftwork.reporting import progress
 
 _VIEWS = 2
 """Augmented copies of each image, if they fit and nobody says otherwise."""

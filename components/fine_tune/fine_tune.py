@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from graftwork import progress
 from graftwork.artifacts import images, model
 from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model import BACKBONE
-from graftwork.balance import class_weights
 from graftwork.components.fine_tune.caching import compute, plan
 from graftwork.components.fine_tune.feeding import CachedFeed, Feed, ImagesFeed
 from graftwork.components.fine_tune.layers import trainable_layers, unfreeze_last
 from graftwork.components.fine_tune.parts import Parts, parts
 from graftwork.components.fine_tune.training import Trained, best_epoch, fit
 from graftwork.config import FineTuneConfig, Precision
+from graftwork.data.balance import class_weights
 from graftwork.errors import UserError
-from graftwork.metering import Meter, Profile
 from graftwork.networks import devices
 from graftwork.networks.graph import distinct_names
+from graftwork.reporting import progress
+from graftwork.reporting.metering import Meter, Profile
 
 CANDIDATE = "fine-tuned"
 

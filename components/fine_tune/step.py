@@ -9,7 +9,7 @@ from graftwork.artifacts.folder import write_json
 from graftwork.components.fine_tune.fine_tune import CANDIDATE, fine_tune
 from graftwork.components.fine_tune.training import best_epoch
 from graftwork.config import FineTuneConfig, parse_point, parse_precision, validated
-from graftwork.progress import step
+from graftwork.reporting.progress import step
 
 
 @step("fine_tune")

@@ -10,15 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from graftwork import progress
 from graftwork.components.fine_tune.feeding import Feed
 from graftwork.components.fine_tune.parts import Parts
 from graftwork.config import FineTuneConfig
-from graftwork.metering import Meter
+from graftwork.evaluation.selection import rank
 from graftwork.networks import devices
 from graftwork.networks.graph import unpacked
 from graftwork.networks.precision import computing_in
-from graftwork.selection import rank
+from graftwork.reporting import progress
+from graftwork.reporting.metering import Meter
 
 _LARGEST = 1.0
 """Norm to which the gradient of a variable is clipped."""

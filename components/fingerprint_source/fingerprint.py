@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from graftwork import __version__, sources, storage
+from graftwork import __version__, storage
 from graftwork.config import HUB
+from graftwork.data import sources
+from graftwork.data.threads import map_in_order
 from graftwork.errors import UserError
-from graftwork.threads import map_in_order
 
 
 def fingerprint_data(uri: str) -> str:

@@ -1,9 +1,9 @@
 """The step as a pipeline runs it."""
 
 from graftwork.components.fingerprint_source.fingerprint import fingerprint_data, fingerprint_model
+from graftwork.data.shards import shards
 from graftwork.errors import UserError
-from graftwork.progress import step
-from graftwork.shards import shards
+from graftwork.reporting.progress import step
 
 
 @step("fingerprint_source")

@@ -4,12 +4,13 @@ import functools
 import os
 from collections.abc import Iterator
 
-from graftwork import imaging, progress, sources
 from graftwork.artifacts import ingested
 from graftwork.components.ingest_images.read import fit, read
-from graftwork.metering import Meter
-from graftwork.shards import WHOLE, Shard
-from graftwork.threads import map_in_order
+from graftwork.data import imaging, sources
+from graftwork.data.shards import WHOLE, Shard
+from graftwork.data.threads import map_in_order
+from graftwork.reporting import progress
+from graftwork.reporting.metering import Meter
 
 
 def ingest(

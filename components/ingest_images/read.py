@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from graftwork import imaging, sources, storage
+from graftwork import storage
 from graftwork.artifacts.ingested import Row
+from graftwork.data import imaging, sources
 
 _MOST_PIXELS = 2**27  # a small file can hold an image that fills the memory
 _COMPRESSION = 1  # zlib's fastest: the files become a tenth larger, and large images take half as long in all

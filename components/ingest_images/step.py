@@ -3,8 +3,8 @@
 from typing import Any
 
 from graftwork.components.ingest_images.ingest import ingest
-from graftwork.progress import step
-from graftwork.shards import Shard
+from graftwork.data.shards import Shard
+from graftwork.reporting.progress import step
 
 
 @step("ingest_images")

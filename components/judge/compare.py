@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graftwork import progress
 from graftwork.artifacts.evaluation import Evaluation
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import ModelFolder
 from graftwork.config import GateConfig
 from graftwork.errors import UserError
 from graftwork.gate.rules import Given, Pair
-from graftwork.served import Served
+from graftwork.prediction.served import Served
+from graftwork.reporting import progress
 
 _BATCH = 32
 _ROWS = 8192

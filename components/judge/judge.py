@@ -19,7 +19,7 @@ from graftwork.errors import UserError
 from graftwork.gate import export, verdict
 from graftwork.gate.rules import Export
 from graftwork.gate.verdict import Challenge, Champion, Verdict
-from graftwork.served import Served
+from graftwork.prediction.served import Served
 
 
 @dataclass(frozen=True)

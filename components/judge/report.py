@@ -1,7 +1,7 @@
 """The verdict for people, in one HTML file."""
 
-from graftwork import pages
 from graftwork.components.judge.judge import Judged
+from graftwork.reporting import pages
 
 
 def render(judged: Judged) -> str:

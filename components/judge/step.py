@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from graftwork import progress
 from graftwork.artifacts.folder import write_json
 from graftwork.components.judge.judge import Policy, judge
 from graftwork.components.judge.report import render
 from graftwork.config import DriftConfig, GateConfig, validated
+from graftwork.reporting import progress
 
 
 @progress.step("judge")

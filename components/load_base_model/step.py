@@ -3,9 +3,9 @@
 from typing import Any
 
 from graftwork.artifacts import code
-from graftwork.components.load_base_model.load import load_base_model
+from graftwork.base_models.load import load_base_model
 from graftwork.config import parse_preprocessing
-from graftwork.progress import step
+from graftwork.reporting.progress import step
 
 
 @step("load_base_model")

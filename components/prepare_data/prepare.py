@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from graftwork import progress
 from graftwork.artifacts import images, ingested
 from graftwork.components.prepare_data.catalog import Catalog
 from graftwork.components.prepare_data.splits import split_of
 from graftwork.config import PrepareConfig
 from graftwork.errors import UserError
-from graftwork.metering import Meter, Profile, merged
+from graftwork.reporting import progress
+from graftwork.reporting.metering import Meter, Profile, merged
 
 
 def prepare(

@@ -6,8 +6,8 @@ from typing import Any
 from graftwork.artifacts.folder import write_json
 from graftwork.components.prepare_data.prepare import prepare
 from graftwork.config import PrepareConfig, validated
-from graftwork.progress import step
-from graftwork.shards import shards
+from graftwork.data.shards import shards
+from graftwork.reporting.progress import step
 
 
 @step("prepare_data")

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from graftwork import imaging, progress
 from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts import trained_on
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.model_files import without_record
 from graftwork.artifacts.trained_on import TrainedOn
+from graftwork.data import imaging
+from graftwork.prediction.served import Served
 from graftwork.registry.registry import Author, Registry, described
-from graftwork.served import Served
+from graftwork.reporting import progress
 
 _SAMPLE = 1000
 """Training images whose features and statistics are kept, for comparison with later ones."""

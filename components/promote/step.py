@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from graftwork import progress
 from graftwork.components.promote.promote import Source, keep, promote
 from graftwork.registry.registry import Registry, author
+from graftwork.reporting import progress
 
 
 @progress.step("promote")

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from graftwork import progress
 from graftwork.artifacts.folder import write_json
 from graftwork.components.report_outcome.report import deliver, outcome_of
 from graftwork.registry import mirror
 from graftwork.registry.registry import Registry
+from graftwork.reporting import progress
 
 
 @progress.step("report_outcome")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graftwork import progress
 from graftwork.artifacts import evaluation, model
 from graftwork.artifacts.folder import write_json, written_whole
 from graftwork.errors import UserError
-from graftwork.selection import select
+from graftwork.evaluation.selection import select
+from graftwork.reporting import progress
 
 
 @dataclass(frozen=True)

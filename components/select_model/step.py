@@ -5,7 +5,7 @@ from typing import Any
 
 from graftwork.artifacts.folder import write_json
 from graftwork.components.select_model.select import select_model
-from graftwork.progress import step
+from graftwork.reporting.progress import step
 
 
 @step("select_model")

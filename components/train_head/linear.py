@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graftwork import progress
 from graftwork.artifacts.features import Split
 from graftwork.components.train_head.curvature import Spectrum, spectrum
 from graftwork.components.train_head.descent import PAIRS, Descent, Value, descend, minimize_together
 from graftwork.components.train_head.parallel import mapped, undivided
 from graftwork.components.train_head.standardization import Standardization
-from graftwork.metering import Meter
+from graftwork.reporting import progress
+from graftwork.reporting.metering import Meter
 
 _MEMORY_BYTES = 64 * 2**20
 """What the descents that run at the same time may remember, unless one alone remembers more."""

@@ -9,8 +9,8 @@ import tensorflow as tf
 from graftwork.artifacts.features import Split
 from graftwork.components.train_head.standardization import Standardization
 from graftwork.config import HeadConfig
-from graftwork.metering import Meter
-from graftwork.selection import rank
+from graftwork.evaluation.selection import rank
+from graftwork.reporting.metering import Meter
 
 Layers = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Hidden kernel (d, h) and bias (h,), output kernel (h, k) and bias (k,)."""

@@ -8,7 +8,7 @@ import tensorflow as tf
 from graftwork.artifacts.folder import write_json
 from graftwork.components.train_head.train import train_head
 from graftwork.config import HeadConfig, validated
-from graftwork.progress import step
+from graftwork.reporting.progress import step
 
 
 @step("train_head")

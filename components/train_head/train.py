@@ -11,21 +11,21 @@ import keras
 import numpy as np
 from scipy.special import logsumexp
 
-from graftwork import metering, progress
 from graftwork.artifacts import features, model
 from graftwork.artifacts import trained_on as trained_on_artifact
 from graftwork.artifacts.model import HEAD
 from graftwork.artifacts.model_files import HEAD_ON_BASE
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.balance import class_weights
 from graftwork.components.train_head.linear import regularization_path
 from graftwork.components.train_head.mlp import train_mlp
 from graftwork.components.train_head.parallel import mapped, undivided
 from graftwork.components.train_head.standardization import standardization
 from graftwork.config import HeadConfig
+from graftwork.data.balance import class_weights
 from graftwork.errors import UserError
-from graftwork.metering import Meter
-from graftwork.selection import rank
+from graftwork.evaluation.selection import rank
+from graftwork.reporting import metering, progress
+from graftwork.reporting.metering import Meter
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 """(kernel, bias) of each dense layer, first to last."""

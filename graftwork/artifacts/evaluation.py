@@ -16,7 +16,7 @@ import numpy as np
 
 from graftwork.artifacts import arrays
 from graftwork.artifacts.folder import not_an_artifact, read_description
-from graftwork.metering import Profile
+from graftwork.reporting.metering import Profile
 
 SCHEMA = "graftwork.evaluation/1"
 DESCRIPTION = "evaluation.json"

@@ -17,8 +17,8 @@ import numpy as np
 
 from graftwork.artifacts import arrays
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
-from graftwork.metering import Profile
-from graftwork.shards import WHOLE, Shard, incomplete
+from graftwork.data.shards import WHOLE, Shard, incomplete
+from graftwork.reporting.metering import Profile
 
 SCHEMA = "graftwork.features/1"
 DESCRIPTION = "features.json"

@@ -20,10 +20,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from graftwork import imaging
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
-from graftwork.metering import Profile
-from graftwork.shards import WHOLE, Shard
+from graftwork.data import imaging
+from graftwork.data.shards import WHOLE, Shard
+from graftwork.reporting.metering import Profile
 
 SCHEMA = "graftwork.images/1"
 SPLITS = ("train", "validation", "test")

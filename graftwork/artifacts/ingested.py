@@ -15,8 +15,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
-from graftwork.metering import Profile
-from graftwork.shards import Shard, incomplete
+from graftwork.data.shards import Shard, incomplete
+from graftwork.reporting.metering import Profile
 
 SCHEMA = "graftwork.ingested/1"
 DESCRIPTION = "ingested.json"

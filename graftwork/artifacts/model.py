@@ -25,14 +25,15 @@ import tensorflow as tf
 
 import graftwork.artifacts.activations  # Keras finds what these two register in files by name
 import graftwork.artifacts.saved_function  # noqa: F401
-from graftwork import __version__, imaging
+from graftwork import __version__
 from graftwork.artifacts import code as custom_code
 from graftwork.artifacts import model_files
 from graftwork.artifacts import trained_on as records
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.metering import Profile
+from graftwork.data import imaging
+from graftwork.reporting.metering import Profile
 
 SCHEMA, EXTRAS = model_files.SCHEMA, Path(model_files.EXTRAS)
 DESCRIPTION, TRAINED_ON = Path(model_files.DESCRIPTION), Path(model_files.TRAINED_ON)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from graftwork import progress
 from graftwork.demo import digits
 from graftwork.errors import UserError
+from graftwork.reporting import progress
 
 DIGITS, BASE_MODEL = "digits", "efficientnet-lite0.keras"
 

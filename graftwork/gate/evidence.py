@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-from graftwork.metrics import calibration_bins, expected_calibration_error
+from graftwork.evaluation.metrics import calibration_bins, expected_calibration_error
 
 _CALIBRATION_DRAWS = 1_000
 _RESOLUTION = 1e-9

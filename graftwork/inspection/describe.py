@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from graftwork.base_models.blocks import Block, blocks
+from graftwork.base_models.load import base_of, open_base
+from graftwork.base_models.opened import OpenedModel, Request
+from graftwork.base_models.preprocessing import find_preprocessing
+from graftwork.base_models.structure import recognise
 from graftwork.components.fine_tune.layers import trainable_layers
-from graftwork.components.load_base_model.blocks import Block, blocks
-from graftwork.components.load_base_model.load import base_of, open_base
-from graftwork.components.load_base_model.opened import OpenedModel, Request
-from graftwork.components.load_base_model.preprocessing import find_preprocessing
-from graftwork.components.load_base_model.structure import recognise
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
 

@@ -21,10 +21,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from graftwork import imaging, sources, storage
-from graftwork.components.load_base_model.backbone import backbone
-from graftwork.components.load_base_model.load import base_of
+from graftwork import storage
+from graftwork.base_models.backbone import backbone
+from graftwork.base_models.load import base_of
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
+from graftwork.data import imaging, sources
 from graftwork.errors import UserError
 from graftwork.inspection.describe import Description, feature_layers
 from graftwork.inspection.statistics import divergences, gathered, normalisations, with_moments

@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from graftwork import buckets, storage
+from graftwork import storage
+from graftwork.data.threads import map_in_order
 from graftwork.errors import UserError
-from graftwork.threads import map_in_order
+from graftwork.storage import buckets
 
 WHOLE = "saved_model.pb"
 _LOCK = ".lock"

@@ -1,4 +1,4 @@
-"""Write components/load_base_model/architectures.json: what the networks of keras.applications are made of.
+"""Write graftwork/base_models/architectures.json: what the networks of keras.applications are made of.
 
     python tests/architectures/write_table.py
 
@@ -19,8 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from graftwork.artifacts.model import leaf_layers
-from graftwork.components.load_base_model.applications import application_names
-from graftwork.components.load_base_model.structure import CLASSES, FLAT, TABLE, describe, levels_of
+from graftwork.base_models.applications import application_names
+from graftwork.base_models.structure import CLASSES, FLAT, TABLE, describe, levels_of
 
 ANY_CLASSES = 1009
 """A number that is no other size in any network."""

@@ -1,0 +1,4 @@
+"""What a running step tells people: progress, notes, measured speed, HTML pages.
+
+What the terminal makes of it is in `cli`.
+"""

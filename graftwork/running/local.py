@@ -1,0 +1,296 @@
+"""Run a pipeline on this machine: every step in a process or container of its own, results cached, progress shown."""
+
+import contextlib
+import copy
+import fcntl
+import io
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from graftwork.errors import UserError
+from graftwork.reporting import progress
+from graftwork.running import containers, housekeeping, processes
+
+LOG = "run.log"
+_STEPS = ".pipeline"
+_ENVIRONMENT = {
+    progress.EVENTS_VARIABLE: "1",
+    # Steps are started as modules, which would put the current folder first on their path: in a clone of this
+    # project that is a `graftwork` without its steps.
+    "PYTHONSAFEPATH": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "PYTHONUNBUFFERED": "1",
+}
+
+_FROM_CACHE = re.compile(r"cache hit \(key=(?P<key>[0-9a-f]+)\)")
+_FAILURE = re.compile(r"Task .*'(?P<step>[^']+)'.* finished with status .*FAILURE")
+
+Listener = Callable[[dict[str, Any]], None]
+"""Is called with every event of every step, see `progress`."""
+
+
+class StepError(Exception):
+    """A step ended in a way that is not the user's doing."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where a run's results lie."""
+
+    model: Path
+    report: Path
+    metrics: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that has come to its end.
+
+    Attributes:
+        outputs: Of the pipeline.
+        steps: The folder with what its steps have put out, but for those whose outputs were there already.
+    """
+
+    outputs: dict[str, Any]
+    steps: Path
+
+    def output_of(self, step: str, name: str) -> Path:
+        """Return where an output of a step is that has run."""
+        return self.steps / step.replace("_", "-") / name  # as KFP spells it
+
+
+def run(
+    pipeline: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    output: Path,
+    listener: Listener,
+    image: str | None = None,
+    mounts: Sequence[str] = (),
+) -> Results:
+    """Run a pipeline whose outputs are model, metrics and report.
+
+    A step whose inputs have not changed since one of the last runs into the same folder is not run again; what those
+    have not used is removed.
+
+    Args:
+        pipeline: A KFP pipeline.
+        parameters: Its parameters.
+        output: Folder for the results and for the steps' own outputs.
+        listener: Told what happens.
+        image: In containers of which every step runs, None for processes of this Python.
+        mounts: With an image: files and folders that the steps may read, besides the data and the base model.
+
+    Returns:
+        Where the results are; they appear only when they are whole.
+
+    Raises:
+        UserError: A step says that something the user gave is wrong, the folder cannot be used, or no container runs.
+        StepError: A step crashed or was killed.
+    """
+    results = Results(output / "model", output / "report.html", output / "metrics.json")
+    with executed(pipeline, parameters, output, listener, image, mounts) as done:
+        _publish(Path(done.outputs["model"].path), results.model)
+        _publish(Path(done.outputs["report"].path), results.report)
+        _publish(Path(done.outputs["metrics"].path), results.metrics)
+    return results
+
+
+@contextlib.contextmanager
+def executed(
+    pipeline: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    output: Path,
+    listener: Listener,
+    image: str | None = None,
+    mounts: Sequence[str] = (),
+) -> Iterator[Done]:
+    """Run any pipeline, see `run`; yield what is there then while nobody else may write into the folder."""
+    with _locked(output), (output / LOG).open("w", encoding="utf-8") as log:
+        if image is not None:
+            parameters = containers.seen_from_containers(parameters)
+        lines = _Lines(log, listener)
+        try:
+            before = housekeeping.runs(output / _STEPS)
+            with _runner(image, output / _STEPS, parameters, mounts) as runner:
+                outputs = _run(_fitted(pipeline, image), parameters, output, runner, lines)
+            (_, steps), *_ = set(housekeeping.runs(output / _STEPS)) - set(before)  # not by time: clocks go backwards
+            yield Done(outputs, steps)
+        finally:
+            if (output / _STEPS).is_dir():
+                housekeeping.clear(output / _STEPS, lines.from_cache)
+
+
+@contextlib.contextmanager
+def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts: Sequence[str]) -> Iterator[Any]:
+    # What the user has set for TensorFlow's log stays.
+    environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
+    if image is None:
+        # KFP's commands leave a folder behind for every step.
+        with (
+            tempfile.TemporaryDirectory(prefix="graftwork-", ignore_cleanup_errors=True) as scratch,
+            _environment({**environment, "TMPDIR": scratch, progress.FOLDER_VARIABLE: scratch}),
+            processes.runner() as runner,
+        ):
+            yield runner
+    else:
+        with containers.runner(image, root, parameters, environment, mounts) as runner:
+            yield runner
+
+
+def _run(
+    pipeline: Callable[..., Any], parameters: Mapping[str, Any], output: Path, runner: Any, lines: "_Lines"
+) -> dict[str, Any]:
+    from kfp import local
+
+    with warnings.catch_warnings(), _root_logger(lines), contextlib.redirect_stdout(lines):
+        warnings.simplefilter("ignore")
+        local.init(runner=runner, pipeline_root=str(output / _STEPS), enable_caching=True)
+        try:
+            task = pipeline(**parameters)
+        except Exception as error:
+            if lines.error is not None:
+                raise UserError(*lines.error) from None
+            step = lines.failed or lines.step or "the pipeline"
+            reason = lines.crash or "\n".join(lines.last) or str(error)
+            raise StepError(f"{step} failed: {reason}\n  log  {output / LOG}") from error
+    return dict(task.outputs)
+
+
+def _fitted(pipeline: Any, image: str | None) -> Any:
+    """Return the pipeline in the image and without its retries: no node is taken away here, a mistake stays one.
+
+    Where it says which run this is, no other run ever says the same; KFP would draw one of 10^8 numbers.
+    """
+    from kfp import dsl
+
+    fitted = copy.deepcopy(pipeline)
+    spec, run = fitted.pipeline_spec, f"{datetime.now():%Y-%m-%d-%H-%M-%S}-{uuid.uuid4().hex[:8]}"
+    for graph in (spec.root.dag, *(component.dag for component in spec.components.values())):
+        for task in graph.tasks.values():
+            task.ClearField("retry_policy")
+            for given in task.inputs.parameters.values():
+                if given.runtime_value.constant.string_value == dsl.PIPELINE_JOB_ID_PLACEHOLDER:
+                    given.runtime_value.constant.string_value = run
+    if image is not None:
+        executors = spec.deployment_spec["executors"]
+        for label in executors:
+            executors[label]["container"]["image"] = image
+    return fitted
+
+
+class _Lines(io.TextIOBase):
+    """Takes everything a local run prints, line by line: to the log, and what is an event to the listener."""
+
+    def __init__(self, log: Any, listener: Listener) -> None:
+        super().__init__()
+        self.step: str | None = None
+        self.failed: str | None = None
+        self.error: tuple[str] | None = None
+        self.crash: str | None = None
+        self.last: deque[str] = deque(maxlen=5)
+        self.from_cache: set[str] = set()
+        self._log, self._listener, self._pending = log, listener, ""
+        self._lock = threading.RLock()  # steps of one loop write at the same time, each from a thread of its own
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            self._pending += text
+            while "\n" in self._pending:
+                line, _, self._pending = self._pending.partition("\n")
+                self._take(line)
+        return len(text)
+
+    def _take(self, line: str) -> None:
+        self._log.write(line + "\n")
+        self._log.flush()
+        event = progress.parse(line)
+        if event is None:
+            if hit := _FROM_CACHE.search(line):
+                self.from_cache.add(hit["key"])
+            failure = _FAILURE.search(line)
+            if failure and self.failed is None:  # what follows is about the steps that cannot run now
+                self.failed = failure["step"].replace("-", "_")
+                self.crash = self.crash or "\n".join(self.last)
+            elif line.strip():
+                self.last.append(line.strip())
+            return
+        if event["event"] == "start":
+            self.step = event["step"]
+        elif event["event"] == "error":
+            self.error = (event["message"],)
+        elif event["event"] == "crash":
+            self.crash = event["message"]
+        self._listener(event)
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _root_logger(lines: _Lines) -> Iterator[None]:
+    """KFP reports cached steps through the root logger; they belong into the log."""
+    root = logging.getLogger()
+    level, handler = root.level, logging.StreamHandler(lines)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+@contextlib.contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Make the folder, and keep others from running into it at the same time."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("w")
+    except OSError as error:
+        facts = {"output": output, "reason": error.strerror or error}
+        raise UserError("the output folder cannot be written", facts, next="pass another one: --output DIR") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            next = "wait for it, or pass another folder: --output DIR"
+            raise UserError("another run is writing to the output folder", {"output": output}, next) from None
+        yield
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Copy a step's output to where the user looks for it; it changes from the old to the new in one go."""
+    aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    if source.is_dir():
+        shutil.copytree(source, aside)
+        old = target.with_name(f".{target.name}.old-{os.getpid()}")
+        if target.exists():
+            target.rename(old)
+        aside.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        shutil.copyfile(source, aside)
+        aside.replace(target)

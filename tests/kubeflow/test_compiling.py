@@ -1,0 +1,103 @@
+"""Compiled files: fitted to a site, the same every time."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from graftwork import pipelines
+from graftwork.errors import UserError
+from graftwork.kubeflow.compiling import FORMATS, Site, compile_pipeline, read_compiled
+
+from commands import graftwork
+
+READERS = {"exec-fingerprint-source", "exec-load-base-model", "exec-ingest-images"}
+
+
+def placed(text: str) -> dict[str, dict[str, object]]:
+    return list(yaml.safe_load_all(text))[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", pipelines.NAMES)
+def test_compiled_files_are_the_same_byte_for_byte(tmp_path: Path, name: str, format: str) -> None:
+    made = set()
+    for seed in ("1", "2", "3"):  # Python's hashes differ, and so do the addresses that protobuf hashes with
+        file = tmp_path / f"{seed}.yaml"
+        done = graftwork("compile", name, "-o", str(file), "--format", format, PYTHONHASHSEED=seed)
+        assert done.returncode == 0, done.stderr
+        made.add(file.read_bytes())
+    assert len(made) == 1
+
+
+def test_nothing_in_it_is_tied_to_this_machine() -> None:
+    for name in pipelines.NAMES:
+        text = compile_pipeline(name, Site()).text
+        assert str(Path.home()) not in text.replace(str(Path("/root")), "")
+        assert str(Path(__file__).parents[2]) not in text
+        assert sys.prefix not in text
+
+
+def test_the_image_comes_from_an_option_or_the_environment(tmp_path: Path) -> None:
+    file = str(tmp_path / "p.yaml")
+    assert graftwork("compile", "sweep", "-o", file, GRAFTWORK_IMAGE="a.example/g:2").returncode == 0
+    assert read_compiled(file).image == "a.example/g:2"
+    done = graftwork("compile", "sweep", "-o", file, "--image", "b.example/g:3", GRAFTWORK_IMAGE="a.example/g:2")
+    assert done.returncode == 0
+    assert read_compiled(file).image == "b.example/g:3"
+    assert "a.example" not in Path(file).read_text()
+
+
+def test_a_pull_secret_goes_to_every_pod_and_the_datas_secret_and_volume_to_those_that_read() -> None:
+    site = Site(image_pull_secret="registry", credentials_secret="bucket", data_volume="photos")
+    text = compile_pipeline("transfer_learning", site).text
+    executors = placed(text)
+    assert all(config["imagePullSecret"][0]["secretName"] == "registry" for config in executors.values())
+    assert {label for label, config in executors.items() if "secretAsVolume" in config} == READERS
+    assert {label for label, config in executors.items() if "pvcMount" in config} == READERS
+    spec = next(yaml.safe_load_all(text))["deploymentSpec"]["executors"]
+    assert {label for label, executor in spec.items() if "env" in executor["container"]} == READERS
+    # What else was there stays.
+    assert "nodeSelector" in executors["exec-fine-tune"]
+
+
+def test_compiling_for_one_site_does_not_change_another() -> None:
+    before = compile_pipeline("sweep", Site()).text
+    compile_pipeline("sweep", Site(image="other", data_volume="photos"))
+    assert compile_pipeline("sweep", Site()).text == before
+
+
+def test_a_kubernetes_manifest_names_the_version_by_its_content() -> None:
+    first = compile_pipeline("sweep", Site(), "kubernetes-manifest", "team")
+    pipeline, version = yaml.safe_load_all(first.text)
+    assert (pipeline["kind"], version["kind"]) == ("Pipeline", "PipelineVersion")
+    assert pipeline["metadata"] == {"name": "sweep", "namespace": "team"}
+    assert version["spec"]["pipelineName"] == "sweep"
+    assert version["spec"]["platformSpec"]["platforms"]["kubernetes"]
+    other = compile_pipeline("sweep", Site(image="other:1"), "kubernetes-manifest", "team")
+    assert list(yaml.safe_load_all(other.text))[1]["metadata"]["name"] != version["metadata"]["name"]
+
+
+@pytest.mark.parametrize("name", pipelines.NAMES)
+def test_a_compiled_file_can_be_read_back(tmp_path: Path, name: str) -> None:
+    compiled = compile_pipeline(name, Site())
+    (tmp_path / "p.yaml").write_text(compiled.text)
+    assert read_compiled(tmp_path / "p.yaml") == compiled
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b"a: [", b"a: 1", b""])
+def test_other_files_are_no_pipelines(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "p.yaml").write_bytes(content)
+    with pytest.raises(UserError, match="pipeline"):
+        read_compiled(tmp_path / "p.yaml")
+
+
+def test_an_unknown_pipeline_or_format_is_the_users_mistake(tmp_path: Path) -> None:
+    done = graftwork("compile", "swep", "-o", str(tmp_path / "p.yaml"))
+    assert done.returncode == 2
+    assert "transfer_learning, sweep" in done.stderr
+    done = graftwork("compile", "sweep", "-o", str(tmp_path / "p.yaml"), "--format", "argo")
+    assert done.returncode == 2
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,231 @@
+"""The pipelines as KFP compiles them: what a cluster gets."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.components import load_component_from_text
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from graftwork import pipelines
+from graftwork.kubeflow.compiling import Site, compile_pipeline
+
+ACCELERATED = {"exec-extract-features", "exec-train-head", "exec-fine-tune"}
+RETRIED = {"ingest-images", "prepare-data", "extract-features", "train-head", "fine-tune", "evaluate"}
+SCHEDULING = {"accelerator", "accelerators", "cpu", "memory", "node_selector", "tolerations"}
+
+
+class Ir:
+    """A compiled pipeline, taken apart."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = compile_pipeline(name, Site(image="registry.example/graftwork:1")).text
+        self.spec, platform = yaml.safe_load_all(self.text)
+        self.root = self.spec["root"]
+        self.executors = self.spec["deploymentSpec"]["executors"]
+        self.kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+    def graphs(self) -> Iterator[dict[str, Any]]:
+        """Yield the root and every component that is itself a graph: loops and pipelines inside."""
+        yield self.root
+        yield from (component for component in self.spec["components"].values() if "dag" in component)
+
+    def tasks(self) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """Yield the name, the task and the graph it is in, of every task that runs a container."""
+        for graph in self.graphs():
+            for name, task in graph["dag"]["tasks"].items():
+                if "executorLabel" in self.component(task):
+                    yield name, task, graph
+
+    def component(self, task: dict[str, Any]) -> dict[str, Any]:
+        return self.spec["components"][task["componentRef"]["name"]]
+
+
+@pytest.fixture(scope="module", params=pipelines.NAMES)
+def ir(request: pytest.FixtureRequest) -> Ir:
+    return Ir(request.param)
+
+
+def references(value: Any, key: str) -> Iterator[str]:
+    """Yield every value under a key, at any depth."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == key:
+                yield inner
+            yield from references(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner, key)
+
+
+def placeholders(value: Any) -> set[str]:
+    return set(re.findall(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}", str(value)))
+
+
+def test_kfps_own_loader_and_protos_accept_it(ir: Ir) -> None:
+    loaded = load_component_from_text(ir.text)
+    assert set(loaded.component_spec.inputs or ()) == set(ir.root["inputDefinitions"]["parameters"])
+    json_format.ParseDict(ir.spec, pipeline_spec_pb2.PipelineSpec())
+    for config in ir.kubernetes.values():
+        json_format.ParseDict(config, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+
+
+def test_it_has_the_steps_it_names(ir: Ir) -> None:
+    assert {name.rstrip("-0123456789").replace("-", "_") for name, _, _ in ir.tasks()} == set(pipelines.steps(ir.name))
+    for name, task, _ in ir.tasks():
+        assert task["taskInfo"]["name"] == name.replace("-", " ").capitalize()
+
+
+def test_what_looks_at_the_world_or_changes_it_is_never_cached(ir: Ir) -> None:
+    cached = {name for name, task, _ in ir.tasks() if task.get("cachingOptions", {}).get("enableCache")}
+    outside = {"retraining": {"find-champion", "promote", "report-outcome"}}.get(ir.name, set())
+    assert {name for name, _, _ in ir.tasks()} - cached == {"fingerprint-source"} | outside
+
+
+def test_every_input_is_described(ir: Ir) -> None:
+    assert all(parameter.get("description") for parameter in ir.root["inputDefinitions"]["parameters"].values())
+    results = set() if ir.name == "retraining" else {"model", "metrics", "report"}
+    assert set(ir.root.get("outputDefinitions", {}).get("artifacts", {})) == results
+    assert ir.spec["pipelineInfo"]["description"]
+    assert ir.spec["pipelineInfo"]["displayName"]
+    for name, component in ir.spec["components"].items():
+        for group in component.get("inputDefinitions", {}).values():
+            for key, value in group.items():
+                assert value.get("description") or key.startswith("pipelinechannel--"), (name, key)
+
+
+def test_only_the_data_and_the_base_model_must_be_given(ir: Ir) -> None:
+    inputs = ir.root["inputDefinitions"]["parameters"]
+    more = {"registry", "name"} if ir.name == "retraining" else set()
+    assert {name for name, entry in inputs.items() if not entry.get("isOptional")} == {"data", "base_model"} | more
+
+
+def test_every_step_runs_in_the_one_image_without_installing_anything(ir: Ir) -> None:
+    for executor in ir.executors.values():
+        assert executor["container"]["image"] == "registry.example/graftwork:1"
+        assert "pip install" not in " ".join(executor["container"]["command"])
+
+
+class TestWiring:
+    """Whatever a task or its pod refers to has to be there: KFP's compiler lets some of it through unchecked."""
+
+    def test_every_parameter_a_task_reads_is_an_input_of_its_graph(self, ir: Ir) -> None:
+        for graph in ir.graphs():
+            declared = graph.get("inputDefinitions", {}).get("parameters", {})
+            for name, task in graph["dag"]["tasks"].items():
+                read = set(references(task.get("inputs", {}), "componentInputParameter"))
+                assert read <= set(declared), name
+                iterated = task.get("parameterIterator", {}).get("items", {}).get("inputParameter")
+                assert iterated is None or iterated in task["inputs"]["parameters"], name
+
+    def test_every_parameter_of_a_graph_inside_is_given_to_it(self, ir: Ir) -> None:
+        for graph in ir.graphs():
+            for name, task in graph["dag"]["tasks"].items():
+                wanted = set(ir.component(task).get("inputDefinitions", {}).get("parameters", {}))
+                if "dag" in ir.component(task):
+                    given = set(task.get("inputs", {}).get("parameters", {}))
+                    assert wanted - given <= {task.get("parameterIterator", {}).get("itemInput")}, name
+
+    def test_every_resource_a_pod_asks_for_is_an_input_of_its_task(self, ir: Ir) -> None:
+        for name, task, _ in ir.tasks():
+            asked = placeholders(ir.executors[ir.component(task)["executorLabel"]])
+            assert asked <= set(task.get("inputs", {}).get("parameters", {})), name
+
+    def test_every_placement_of_a_pod_is_an_input_of_its_graph(self, ir: Ir) -> None:
+        for name, task, graph in ir.tasks():
+            config = ir.kubernetes.get(ir.component(task)["executorLabel"], {})
+            asked = set(references(config, "componentInputParameter"))
+            assert asked <= set(graph["inputDefinitions"]["parameters"]), name
+
+
+class TestScheduling:
+    def test_accelerators_are_for_the_steps_that_train_or_extract(self, ir: Ir) -> None:
+        with_accelerator = {
+            label for label, executor in ir.executors.items() if "accelerator" in str(executor["container"])
+        }
+        assert with_accelerator == ACCELERATED
+        assert set(ir.kubernetes) == ACCELERATED
+
+    def test_what_and_how_many_is_decided_by_parameters(self, ir: Ir) -> None:
+        for label in ACCELERATED:
+            resources = ir.executors[label]["container"]["resources"]
+            fields = {
+                "accelerator": resources["accelerator"]["resourceType"],
+                "accelerators": resources["accelerator"]["resourceCount"],
+                "cpu": resources["resourceCpuLimit"],
+                "memory": resources["resourceMemoryLimit"],
+            }
+            for name, field in fields.items():
+                assert placeholders(field) == {f"pipelinechannel--{name}"}, label
+            nodes = {
+                "node_selector": ir.kubernetes[label]["nodeSelector"]["nodeSelectorJson"],
+                "tolerations": ir.kubernetes[label]["tolerations"][0]["tolerationJson"],
+            }
+            for name, field in nodes.items():
+                assert field["componentInputParameter"].removeprefix("pipelinechannel--") == name, label
+
+    def test_they_have_shared_memory_for_several_gpus(self, ir: Ir) -> None:
+        for label in ACCELERATED:
+            (mount,) = ir.kubernetes[label]["emptyDirMounts"]
+            assert (mount["mountPath"], mount["medium"]) == ("/dev/shm", "Memory")
+
+    def test_by_default_one_gpu_is_asked_for_and_its_taint_tolerated(self, ir: Ir) -> None:
+        defaults = {
+            name: entry.get("defaultValue") for name, entry in ir.root["inputDefinitions"]["parameters"].items()
+        }
+        assert defaults.keys() >= SCHEDULING
+        assert (defaults["accelerator"], defaults["accelerators"]) == ("nvidia.com/gpu", "1")
+        assert defaults["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        assert defaults["node_selector"] == {}
+
+    def test_long_steps_are_tried_again_when_a_node_goes(self, ir: Ir) -> None:
+        policies = {name: task["retryPolicy"] for name, task, _ in ir.tasks() if "retryPolicy" in task}
+        more = {"find-champion", "check-data", "judge", "promote"} if ir.name == "retraining" else set()
+        assert set(policies) == RETRIED | more
+        for policy in policies.values():
+            assert policy["maxRetryCount"] >= 1
+            assert float(policy["backoffFactor"]) > 1
+
+
+class TestFanOut:
+    def test_reading_and_extracting_run_in_bounded_loops(self, ir: Ir) -> None:
+        loops = {
+            name: task
+            for graph in ir.graphs()
+            for task in graph["dag"]["tasks"].values()
+            if "parameterIterator" in task
+            for name in ir.component(task)["dag"]["tasks"]
+        }
+        assert {"ingest-images", "extract-features"} <= set(loops)
+        assert all(loop["iteratorPolicy"]["parallelismLimit"] > 1 for loop in loops.values())
+
+    def test_a_sweep_fine_tunes_in_a_loop_over_features_made_once(self) -> None:
+        ir = Ir("sweep")
+        inside = {name for name, _, graph in ir.tasks() if graph is not ir.root}
+        assert inside == {"ingest-images", "extract-features", "fine-tune"}
+        assert ir.root["dag"]["tasks"]["train-head"]  # once, outside
+
+    def test_the_test_split_reaches_the_evaluation_alone(self, ir: Ir) -> None:
+        # Features are made of training and validation images only, so a head cannot see test images.
+        from graftwork.artifacts import features
+
+        assert features.SPLITS == ("train", "validation")
+        heads = [task for name, task, _ in ir.tasks() if name == "train-head"]
+        assert heads
+        assert not any("prepare-data" in str(task["inputs"]) for task in heads)
+
+
+def test_a_component_is_thin() -> None:
+    for file in Path(__file__).parents[2].glob("components/*/component.py"):
+        (function,) = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef))
+        docstring, imported, called = function.body
+        assert isinstance(docstring.value, ast.Constant), file
+        assert isinstance(imported, ast.ImportFrom), file
+        assert isinstance(called.value, ast.Call), file

@@ -1,0 +1,70 @@
+"""What a step tells: lines for a log, or events for a local run."""
+
+import subprocess
+import sys
+
+import pytest
+
+from graftwork.errors import UserError
+from graftwork.reporting import progress
+
+
+@pytest.fixture(autouse=True)
+def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_reported", -100.0)
+
+
+def test_a_log_gets_plain_lines_and_few_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(progress.EVENTS_VARIABLE, raising=False)
+    assert list(progress.track(range(1000), 1000, "images")) == list(range(1000))
+    assert capsys.readouterr().out.splitlines() == ["images: 1 of 1,000", "images: 1,000 of 1,000"]
+    assert list(progress.track("abc", None, "letters")) == ["a", "b", "c"]
+    assert capsys.readouterr().out.splitlines() == ["letters: 3 of 3"]
+
+
+def test_a_local_run_gets_events(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv(progress.EVENTS_VARIABLE, "1")
+    progress.note("found «it»\nand more")
+    progress.report(3, None, "heads", "best 0.9")
+    first, second = (progress.parse("    " + line) or {} for line in capsys.readouterr().out.splitlines())
+    assert first.pop("process") == second.pop("process")
+    assert first == {"event": "note", "text": "found «it»\nand more"}
+    assert second == {"event": "progress", "done": 3, "total": None, "what": "heads", "detail": "best 0.9"}
+
+
+@pytest.mark.parametrize(
+    "line", ["", "Epoch 1", "::graftwork::", "::graftwork::{", "::graftwork::[1]", 'said ::graftwork::{"event": "x"}']
+)
+def test_other_lines_are_no_events(line: str) -> None:
+    assert progress.parse(line) is None
+
+
+def test_a_step_reports_its_start_its_end_and_its_mistakes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(progress.EVENTS_VARIABLE, "1")
+
+    @progress.step("sow")
+    def sow(seeds: int) -> int:
+        if seeds < 0:
+            raise UserError("no seeds", {"seeds": seeds})
+        return 1 // seeds
+
+    assert sow(1) == 1
+    with pytest.raises(SystemExit) as exited:
+        sow(-1)
+    assert exited.value.code == 2
+    with pytest.raises(ZeroDivisionError):
+        sow(0)
+    events = [progress.parse(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events if event] == ["start", "end", "start", "error", "start", "crash"]
+    assert (events[3] or {})["message"] == "no seeds\n  seeds  -1"
+
+
+def test_peak_memory_is_this_processs_own() -> None:
+    code = "from graftwork.reporting.progress import peak_memory_mib as p; a = p(); b = bytearray(2**28); print(a, p())"
+    before, after = map(float, subprocess.check_output([sys.executable, "-P", "-c", code]).split())
+    assert 5 < before < 120  # and not that of the process that started it
+    assert 200 < after - before < 400
