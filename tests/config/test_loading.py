@@ -78,7 +78,7 @@ def test_a_file_and_what_is_laid_over_it(tmp_path: Path) -> None:
     assert (loaded.data, loaded.fine_tune.layers, loaded.fine_tune.epochs) == ("z", "all", 9)
 
 
-@pytest.mark.parametrize("example", sorted(Path(__file__).parent.parent.glob("examples/*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("example", sorted(Path(__file__).parents[2].glob("examples/*.yaml")), ids=lambda p: p.stem)
 def test_the_examples_are_valid(example: Path) -> None:
     config.load(example, GIVEN)
 
