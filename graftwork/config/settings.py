@@ -197,13 +197,12 @@ class RetrainingConfig(Settings):
     """How a model is trained anew."""
 
     warm_start: Literal["both", "base", "champion"] = "both"
-    """From which network a challenger is trained: base, champion, or both, and the better on validation is kept."""
+    """From which network a challenger is trained: base, champion, or both, and the better is kept."""
     notify: str = ""
     """Where the outcome of every run goes, as JSON: the URL of a webhook, or a path or gs:// URI of a file; empty for
     nowhere."""
     model_registry: str = Field("", pattern=r"^(https?://.+)?$")
-    """URL of a Kubeflow Model Registry that is to say of the model what its registry says, after every run; empty for
-    none."""
+    """URL of a Kubeflow Model Registry that repeats what the registry says, after every run; empty for none."""
 
 
 class ClusterConfig(Settings):
@@ -254,7 +253,7 @@ class Config(Settings):
     architecture: str = ""
     """Of a base that is a file with weights only, the name of its keras.applications model."""
     custom_objects: str = ""
-    """An installed module, or a .py file (a path or gs:// URI), that registers the classes the base needs."""
+    """A module, or a .py file (a path or gs:// URI), that registers the classes the base needs."""
     trust_code: bool = False
     """Whether Python code in the base's file (Lambda layers) may run."""
     precision: Precision = "auto"
@@ -266,7 +265,7 @@ class Config(Settings):
     sweep: SweepConfig = Field(default_factory=SweepConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     registry: str = ""
-    """Where the models that are retrained have their versions: a folder or gs:// URI with a folder per model."""
+    """Where the versions of models are: a folder or gs:// URI with a folder per model."""
     name: str = ""
     """Of the model in the registry."""
     retraining: RetrainingConfig = Field(default_factory=RetrainingConfig)
