@@ -11,6 +11,7 @@ import typer
 
 from graftwork import __version__
 from graftwork.cli import kubeflow, models
+from graftwork.cli.help import SETTING, Commands
 from graftwork.cli.kubeflow import Image, Sets
 from graftwork.errors import EXIT_CODE, UserError
 
@@ -24,17 +25,17 @@ Mounts = Annotated[
     typer.Option(metavar="PATH", help="Let containers read more than data and base model; may be repeated."),
 ]
 
-Data = Annotated[str | None, typer.Option(help="A folder per class, or a .csv, .jsonl or .parquet table.")]
-BaseModel = Annotated[str | None, typer.Option(help="A .keras, .h5 or SavedModel, or a keras.applications name.")]
-Output = Annotated[str | None, typer.Option(help="Folder for what comes out.")]
-Architecture = Annotated[str, typer.Option(help="Of a file with weights only, its keras.applications model.")]
-CustomObjects = Annotated[
-    str, typer.Option(metavar="MODULE", help="A module or a .py file that registers classes the base needs.")
-]
-TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run Python code that the base's file contains.")]
+Data = Annotated[str | None, typer.Option(help=SETTING)]
+BaseModel = Annotated[str | None, typer.Option(help=SETTING)]
+Preprocessing = Annotated[str | None, typer.Option(help=SETTING)]
+Output = Annotated[str | None, typer.Option(help=SETTING)]
+Architecture = Annotated[str, typer.Option(help=SETTING)]
+CustomObjects = Annotated[str, typer.Option(metavar="MODULE", help=SETTING)]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help=SETTING)]
 
 app = typer.Typer(
     name="graftwork",
+    cls=Commands,
     help="Transfer learning from any saved Keras model, as Kubeflow pipelines.",
     no_args_is_help=True,
     add_completion=False,
@@ -57,7 +58,7 @@ def run(
     config_file: Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")] = None,
     data: Data = None,
     base_model: BaseModel = None,
-    preprocessing: Annotated[str | None, typer.Option(help="What the base's pixels need, if it is not found.")] = None,
+    preprocessing: Preprocessing = None,
     architecture: Architecture = "",
     custom_objects: CustomObjects = "",
     trust_code: TrustCode = False,
@@ -84,8 +85,8 @@ def run(
 @app.command()
 def retrain(
     config_file: Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")] = None,
-    registry: Annotated[str | None, typer.Option(metavar="URI", help="A folder or gs:// URI.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the model in the registry.")] = None,
+    registry: Annotated[str | None, typer.Option(metavar="URI", help=SETTING)] = None,
+    name: Annotated[str | None, typer.Option(help=SETTING)] = None,
     data: Data = None,
     base_model: BaseModel = None,
     output: Output = None,
@@ -115,9 +116,9 @@ def inspect(
         str | None, typer.Option(help="Labelled images, to find out by trying what suits the model.")
     ] = None,
     images: Annotated[int, typer.Option(min=20, help="How many of them to try.")] = 300,
-    preprocessing: Annotated[str | None, typer.Option(help="What its pixels need, if it is not found.")] = None,
-    input_size: Annotated[int | None, typer.Option(min=8, help="Height and width in pixels.")] = None,
-    feature_layer: Annotated[str, typer.Option(help="Where to cut; of a SavedModel, one of its outputs.")] = "auto",
+    preprocessing: Preprocessing = None,
+    input_size: Annotated[int | None, typer.Option(min=8, help=SETTING)] = None,
+    feature_layer: Annotated[str, typer.Option(help=SETTING)] = "auto",
     architecture: Architecture = "",
     custom_objects: CustomObjects = "",
     trust_code: TrustCode = False,
@@ -155,7 +156,7 @@ def inspect(
 
 @app.command()
 def demo(
-    output: Annotated[str, typer.Option(help="Folder for everything.")] = "graftwork-demo",
+    output: Annotated[str, typer.Option(help=SETTING)] = "graftwork-demo",
     set_: Sets = None,
     runner: Runner = _RUNNERS[0],
     image: Image = None,
