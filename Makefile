@@ -10,7 +10,7 @@ BUILD ?= docker build
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
         --custom-compile-command "make lock"
 
-.PHONY: demo test test-slow lint bench bench-head bench-memory bench-opening lock image clean
+.PHONY: demo test test-slow lint bench bench-head bench-memory bench-opening docs lock image clean
 
 demo: $(VENV)/.ready-demo            ## Train a classifier of digits from a saved Keras model, about five minutes
 	$(BIN)/graftwork demo --output $(DEMO)
@@ -38,6 +38,9 @@ bench-memory: $(VENV)/.ready-dev     ## Peak memory of every step, at 5,000 and 
 
 bench-opening: $(VENV)/.ready-dev    ## Opening a saved model, beside what Keras itself takes
 	$(BIN)/python benchmarks/opening.py
+
+docs: $(VENV)/.ready-dev             ## Write what the documentation says of every setting anew
+	$(BIN)/python docs/write_settings.py
 
 lock: $(VENV)/.ready-dev             ## Write the lock files anew
 	$(BIN)/pip install --quiet uv

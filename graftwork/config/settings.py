@@ -123,7 +123,7 @@ class FineTuneConfig(Settings):
     """Whether what the frozen layers say is computed once, instead of in every epoch, and kept on disk while the step
     runs. auto: where measuring says that it pays."""
     cache_budget: str = Field("20Gi", pattern=QUANTITY)
-    """How much disk that may take; never more than half of what is free."""
+    """How much disk the cache may take; never more than half of what is free."""
     views: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """How many augmented copies of each training image the cache holds; each epoch sees another one. auto: 2, or as
     many as fit into cache_budget. Without a cache every epoch augments anew."""
@@ -133,9 +133,9 @@ class SweepConfig(Settings):
     """Which ways of fine-tuning a sweep compares: every depth at every rate."""
 
     layers: tuple[Layers, ...] = Field(("half", "all"), min_length=1)
-    """How many layers, as in fine_tune.layers."""
+    """Values of fine_tune.layers to compare."""
     learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-4, 5e-4), min_length=1)
-    """How fast, as in fine_tune.learning_rate."""
+    """Values of fine_tune.learning_rate to compare, each with each of the layers."""
 
     def points(self) -> list[str]:
         """Return the settings of every point, as `parse_point` reads them."""

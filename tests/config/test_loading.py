@@ -1,75 +1,14 @@
-"""Configuration: what is accepted, and how what is not is explained."""
+"""Loading a configuration: what is accepted, and how what is not is explained."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from graftwork import config, pipelines
-from graftwork.config import Config, FineTuneConfig, HeadConfig, PrepareConfig, ScaleOffset, SweepConfig
+from graftwork import config
 from graftwork.errors import UserError
 
 GIVEN = {"data": "photos", "base_model": "VGG16"}
-
-
-def load(**more: Any) -> Config:
-    return config.load(None, {**GIVEN, **{key.replace("__", "."): value for key, value in more.items()}})
-
-
-def as_kfp_passes_it_on(value: Any) -> Any:
-    """Numbers in dictionaries become floats, tuples lists."""
-    if isinstance(value, dict):
-        return {key: as_kfp_passes_it_on(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_kfp_passes_it_on(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-PARAMETERS = pipelines.parameters(pipelines.load("sweep"))
-LAYERS = st.one_of(st.sampled_from(["all", "half", "third"]), st.integers(0, 99))
-CONFIGS = st.builds(
-    Config,
-    data=st.just("photos"),
-    base_model=st.just("VGG16"),
-    preprocessing=st.one_of(
-        st.none(),
-        st.sampled_from(config.PREPROCESSING_NAMES),
-        st.builds(ScaleOffset, scale=st.floats(-9, 9), offset=st.tuples(*[st.floats(-9, 9)] * 3)),
-    ),
-    input_size=st.one_of(st.none(), st.integers(8, 999)),
-    stored_size=st.one_of(st.none(), st.integers(8, 999)),
-    prepare=st.builds(PrepareConfig, test_fraction=st.floats(0.01, 0.5)),
-    head=st.builds(HeadConfig, kind=st.sampled_from(["auto", "linear", "mlp"]), epochs=st.integers(1, 99)),
-    fine_tune=st.builds(FineTuneConfig, layers=LAYERS),
-    sweep=st.builds(
-        SweepConfig,
-        layers=st.lists(LAYERS, min_size=1).map(tuple),
-        learning_rate=st.lists(st.floats(1e-9, 1), min_size=1).map(tuple),
-    ),
-    seed=st.integers(0, 2**31),
-)
-
-
-@given(CONFIGS)
-def test_pipeline_parameters_mean_the_configuration(given: Config) -> None:
-    parameters = config.as_parameters(given, PARAMETERS)
-    assert config.parse_preprocessing(parameters["preprocessing"]) == given.preprocessing
-    assert (parameters["input_size"] or None) == given.input_size
-    assert (parameters["stored_size"] or None) == given.stored_size
-    points = [config.validated(FineTuneConfig, config.parse_point(point), "a point") for point in parameters["grid"]]
-    pairs = {(point.layers, point.learning_rate) for point in points}
-    assert pairs == {(layers, rate) for layers in given.sweep.layers for rate in given.sweep.learning_rate}
-    for name, kind in (("prepare", PrepareConfig), ("head", HeadConfig), ("fine_tune", FineTuneConfig)):
-        passed = as_kfp_passes_it_on(parameters[name])
-        assert config.validated(kind, passed, name) == getattr(given, name)
-
-
-@pytest.mark.parametrize("name", pipelines.NAMES)
-def test_every_parameter_of_a_pipeline_can_be_configured(name: str) -> None:
-    names = pipelines.parameters(pipelines.load(name))
-    assert set(config.as_parameters(load(), names)) == set(names)
 
 
 def test_a_file_and_what_is_laid_over_it(tmp_path: Path) -> None:
