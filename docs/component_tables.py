@@ -24,7 +24,7 @@ def with_tables(readme: str, component: Any) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"expected {BEGIN.strip()} and {END.strip()}")
-    return f"{before}{begin}{tables(component)}{end}{after}"
+    return f"{before}{begin}\n{tables(component)}\n{end}{after}"
 
 
 def tables(component: Any) -> str:
