@@ -39,8 +39,9 @@ bench-memory: $(VENV)/.ready-dev     ## Peak memory of every step, at 5,000 and 
 bench-opening: $(VENV)/.ready-dev    ## Opening a saved model, beside what Keras itself takes
 	$(BIN)/python benchmarks/opening.py
 
-docs: $(VENV)/.ready-dev             ## Write what the documentation says of every setting anew
+docs: $(VENV)/.ready-dev             ## Write the tables of settings and of the steps' READMEs anew
 	$(BIN)/python docs/write_settings.py
+	$(BIN)/python docs/component_tables.py
 
 lock: $(VENV)/.ready-dev             ## Write the lock files anew
 	$(BIN)/pip install --quiet uv
