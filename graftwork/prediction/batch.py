@@ -18,7 +18,7 @@ from graftwork.data.iteration import batched
 from graftwork.data.shards import WHOLE, Shard
 from graftwork.data.threads import map_in_order
 from graftwork.prediction.served import Served
-from graftwork.registry.registry import meant
+from graftwork.registry.resolve import meant
 from graftwork.reporting import progress
 
 _BATCH = 32
@@ -54,7 +54,7 @@ class Image:
 
 
 def predict_with(model: str, data: str, path: Path, shard: Shard = WHOLE) -> Done:
-    """Label the images of a source with whatever model is meant now, see `registry.meant`; else as `predict`."""
+    """Label the images of a source with whatever model is meant now, see `resolve.meant`; else as `predict`."""
     uri = meant(model)
     with storage.fetched(uri) as chosen:
         return predict(chosen, data, path, shard, storage.absolute(uri))
