@@ -30,10 +30,11 @@ from graftwork.artifacts import code as custom_code
 from graftwork.artifacts import model_files
 from graftwork.artifacts import trained_on as records
 from graftwork.artifacts.code import NO_CODE, Code
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.data import imaging
 from graftwork.reporting.metering import Profile
+from graftwork.storage import whole
 
 SCHEMA, EXTRAS = model_files.SCHEMA, Path(model_files.EXTRAS)
 DESCRIPTION, TRAINED_ON = Path(model_files.DESCRIPTION), Path(model_files.TRAINED_ON)
@@ -189,7 +190,7 @@ def write(
         **({"code": code.description()} if code else {}),
         "versions": {name: version(name) for name in ("tensorflow", "keras")} | {"graftwork": __version__},
     }
-    with written_whole(path) as folder:
+    with whole.folder(path) as folder:
         signatures = _signatures(model, role, size, int(description["stored_size"]), description.get("classes", []))
         module = _served(model, list(signatures.values()))
         tf.saved_model.save(module, str(folder), signatures=signatures)

@@ -18,8 +18,9 @@ from graftwork.data.iteration import batched
 from graftwork.data.shards import WHOLE, Shard
 from graftwork.data.threads import map_in_order
 from graftwork.prediction.served import Served
-from graftwork.registry.registry import meant
+from graftwork.registry.resolve import meant
 from graftwork.reporting import progress
+from graftwork.storage import whole
 
 _BATCH = 32
 _ROW_GROUP = 8192
@@ -54,7 +55,7 @@ class Image:
 
 
 def predict_with(model: str, data: str, path: Path, shard: Shard = WHOLE) -> Done:
-    """Label the images of a source with whatever model is meant now, see `registry.meant`; else as `predict`."""
+    """Label the images of a source with whatever model is meant now, see `resolve.meant`; else as `predict`."""
     uri = meant(model)
     with storage.fetched(uri) as chosen:
         return predict(chosen, data, path, shard, storage.absolute(uri))
@@ -87,14 +88,9 @@ def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard =
             yield {"images": images, "encoded": tf.constant(readable, tf.string)}
 
     schema = COLUMNS.with_metadata({"classes": "\n".join(classes), "model": named or str(opened.path)})
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with pq.ParquetWriter(aside, schema) as writer:
-            for group in batched(_said(served, batches(), np.array(classes), counted), _ROW_GROUP):
-                writer.write_table(pa.Table.from_pylist(list(group), schema))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole.file(path) as file, pq.ParquetWriter(file, schema) as writer:
+        for group in batched(_said(served, batches(), np.array(classes), counted), _ROW_GROUP):
+            writer.write_table(pa.Table.from_pylist(list(group), schema))
     return Done(**counted)
 
 

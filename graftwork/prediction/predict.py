@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from graftwork.registry.registry import fetched
+from graftwork.registry.resolve import fetched
 
 _BATCH = 32
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model import BACKBONE, ModelFolder
 from graftwork.base_models.load import load_base_model
 from graftwork.base_models.open import open_file
@@ -28,6 +27,7 @@ from graftwork.components.train_head.train import train_head
 from graftwork.config import FineTuneConfig, HeadConfig
 from graftwork.data import imaging
 from graftwork.errors import UserError
+from graftwork.storage import whole
 
 from conftest import CLASSES, coloured_squares
 from keras2 import write_models
@@ -75,7 +75,7 @@ def make_environment() -> None:
         pytest.skip(
             f"TensorFlow 2.15 needs Python {' or '.join(PYTHONS)}; this is {version}, and none of those is here"
         )
-    with written_whole(ENVIRONMENT) as folder:
+    with whole.folder(ENVIRONMENT) as folder:
         run(python, "-m", "venv", folder)
         pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--quiet")
         try:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from graftwork.errors import UserError
 from graftwork.registry import registry as registries
 from graftwork.registry import state as states
-from graftwork.registry.registry import Author, Registry, author, meant, names, only_name
+from graftwork.registry.registry import Author, Registry, author
+from graftwork.registry.resolve import meant, only_name
 from graftwork.registry.state import Event, State, Version
+from graftwork.registry.stores import models
 from graftwork.storage import buckets
 
 from exported_models import ANN, FILES, exported, register
@@ -200,7 +202,7 @@ def test_a_registry_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     def refused() -> None:
         if os.geteuid() == 0:  # whom nothing is refused
             os.seteuid(65534)
-        asked = (registry.state, registry._store.versions, lambda: names(str(tmp_path / "models")))
+        asked = (registry.state, registry._store.versions, lambda: models(str(tmp_path / "models")))
         for ask in (*asked, lambda: meant(registry.uri)):
             with pytest.raises(UserError, match=r"cannot be read[\s\S]*Permission denied"):
                 ask()
@@ -212,10 +214,10 @@ def test_a_registry_that_may_not_be_read_says_so(tmp_path: Path) -> None:
 
 
 def test_models_are_told_apart(place: str, tmp_path: Path) -> None:
-    assert names(place) == []
+    assert models(place) == []
     for name in ("shelf", "floor"):
         register(Registry(place, name), tmp_path, name)
-    assert names(place) == ["floor", "shelf"]
+    assert models(place) == ["floor", "shelf"]
     assert only_name(place, "floor") == "floor"
     with pytest.raises(UserError, match=r"several models[\s\S]*floor, shelf"):
         only_name(place, None)
@@ -232,7 +234,7 @@ def test_a_name_is_one_folder(name: str, tmp_path: Path) -> None:
 def test_what_is_no_model_is_not_registered(place: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no SavedModel"):
         Registry(place, "shelf").register(tmp_path, {}, ANN)
-    assert names(place) == []
+    assert models(place) == []
 
 
 def test_a_model_describes_itself_where_the_registry_looks() -> None:
