@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tf_keras
 
-from graftwork.base_models.keras2 import open as keras2
+from graftwork.base_models.formats.keras2 import open as keras2
 from graftwork.base_models.open import open_file
 from graftwork.base_models.opened import Request
 

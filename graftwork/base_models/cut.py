@@ -1,12 +1,14 @@
 """Where to cut a trained network: which of its outputs becomes the features."""
 
 import difflib
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from graftwork.artifacts.model import BASE, leaf_layers
-from graftwork.base_models.opened import AUTO, PENULTIMATE, OpenedModel
+from graftwork.base_models.conversion.input_size import at_input_size
+from graftwork.base_models.opened import AUTO, PENULTIMATE, OpenedModel, Request
 from graftwork.errors import UserError
 from graftwork.networks.graph import Node, bottlenecks, calls
 
@@ -16,6 +18,37 @@ _ENDS_SPACE = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,
 )
+
+
+@dataclass(frozen=True)
+class Base:
+    """The part of an opened model that becomes the base.
+
+    Attributes:
+        model: float32 (n, height, width, 3 or 1) to features, without preprocessing and pooling.
+        feature_layer: The layer it ends with.
+    """
+
+    model: keras.Model
+    feature_layer: str
+
+
+def base_of(opened: OpenedModel, request: Request) -> Base:
+    """Return the part of a model that becomes the base, at the size it was asked for.
+
+    Raises:
+        UserError: It cannot be cut or rebuilt as asked.
+    """
+    size = request.input_size
+    base, cut_at = cut(opened, opened.renamed_to(request.feature_layer))
+    if size and base.input_shape[1:3] != (size, size):
+        base = at_input_size(base, size, opened)
+    if None in base.input_shape[1:3]:
+        facts = {"model": opened.summary, "its input": base.input_shape}
+        raise UserError(
+            "the base model takes images of any size", facts, next="pass the size to use: --set input_size=224"
+        )
+    return Base(base, cut_at)
 
 
 def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
@@ -36,19 +69,6 @@ def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
     if opened.feature_layer and feature_layer in (AUTO, opened.feature_layer):
         return keras.Model(opened.model.inputs, opened.model.outputs[0], name=BASE), opened.feature_layer
     return _cut(opened.model, opened, feature_layer)
-
-
-def require_image_input(opened: OpenedModel) -> None:
-    """Raise a UserError unless the model takes one image, RGB or grey."""
-    shapes = [tuple(tensor.shape) for tensor in opened.model.inputs]
-    if len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][-1] in (1, 3):
-        return
-    facts = {
-        "model": opened.summary,
-        "its input": ", ".join(str(shape) for shape in shapes),
-        "expected": "one input of shape (None, height, width, 3), or 1 for grey images",
-    }
-    raise UserError("the base model's input is not an image", facts, next="give a model trained on images")
 
 
 def _cut(model: keras.Model, opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:

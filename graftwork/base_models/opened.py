@@ -10,7 +10,7 @@ import keras
 from graftwork.artifacts.code import NO_CODE, Code
 from graftwork.artifacts.model import leaf_layers
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.base_models.proof import TOLERANCE
+from graftwork.base_models.conversion.equivalence import TOLERANCE
 from graftwork.config import ScaleOffset
 
 AUTO, PENULTIMATE = "auto", "penultimate"

@@ -14,9 +14,9 @@ import numpy as np
 
 from graftwork.artifacts.model import leaf_layers
 from graftwork.artifacts.saved_function import SavedFunction
-from graftwork.base_models.architectures import families_of, known_by_names, preprocessing_of
+from graftwork.base_models.architectures.families import families_of, known_by_names, preprocessing_of
+from graftwork.base_models.architectures.recognition import recognise
 from graftwork.base_models.opened import OpenedModel
-from graftwork.base_models.structure import recognise
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
 from graftwork.errors import UserError
 from graftwork.networks.graph import Node, calls

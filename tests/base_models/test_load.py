@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tf_keras
 
-from graftwork.base_models.applications import application_names
+from graftwork.base_models.architectures.applications import application_names
 from graftwork.base_models.cut import cut
-from graftwork.base_models.load import load_base_model
 from graftwork.base_models.open import open_file
 from graftwork.base_models.opened import OpenedModel, Request
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
 

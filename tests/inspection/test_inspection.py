@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from graftwork.base_models.blocks import blocks
 from graftwork.base_models.opened import Request
 from graftwork.data import imaging
 from graftwork.errors import UserError
+from graftwork.inspection.blocks import blocks
 from graftwork.inspection.describe import Description, describe, feature_layers
 from graftwork.inspection.evidence import draw, weigh
 from graftwork.inspection.show import verdict

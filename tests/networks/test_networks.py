@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graftwork.base_models.applications import application_names
+from graftwork.base_models.architectures.applications import application_names
 from graftwork.components.fine_tune.layers import unfreeze_last
 from graftwork.networks import devices
 from graftwork.networks.depthwise import kernel_gradient, with_fast_gradients
