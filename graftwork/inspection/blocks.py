@@ -1,13 +1,12 @@
 """A network as a person sees it: blocks of layers, each at one resolution."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from graftwork.artifacts.model import leaf_layers
-from graftwork.networks.graph import Node, bottlenecks, calls
+from graftwork.networks.graph import bottlenecks, nested_calls
+from graftwork.networks.layers import has_weights, leaf_layers
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,15 @@ def blocks(model: keras.Model) -> list[Block]:
     pending: list[Any] = []  # layers since the last place to cut, each once
     merged: list[Any] = []
     counted: set[int] = set()
-    for node, is_place in _places(model):
+    nodes = nested_calls(model)
+    places = bottlenecks(nodes, model.outputs[0])
+    for node in nodes:
         pending += [layer for layer in leaf_layers(node.layer) if id(layer) not in counted]
         counted |= {id(layer) for layer in leaf_layers(node.layer)}
-        if not is_place:
+        if id(node) not in places:
             continue
         output = tuple(node.outputs[0].shape[1:])
-        weighted = [layer for layer in [*merged, *pending] if getattr(layer, "weights", None)]
+        weighted = [layer for layer in [*merged, *pending] if has_weights(layer)]
         if found and output[:-1] == found[-1].output[:-1] and len(output) == len(found[-1].output):
             last = found.pop()
             parameters = last.parameters + _parameters(weighted)
@@ -58,21 +59,6 @@ def blocks(model: keras.Model) -> list[Block]:
             continue
         merged, pending = [], []
     return found
-
-
-def _places(model: keras.Model) -> Iterator[tuple[Node, bool]]:
-    """Yield the calls of a network, those of inner models that everything passes through in their place, and whether a
-    single tensor passes behind each."""
-    functional = keras.Model(model.inputs, model.outputs)
-    nodes = calls(functional)
-    single = bottlenecks(nodes, {id(model.outputs[0])})
-    for node in nodes:
-        if not node.inputs:
-            continue
-        if isinstance(node.layer, keras.Model) and id(node) in single:
-            yield from _places(node.layer)
-        else:
-            yield node, id(node) in single
 
 
 def _parameters(layers: list[Any]) -> int:

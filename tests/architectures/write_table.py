@@ -18,10 +18,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.base_models.architectures.applications import application_names
 from graftwork.base_models.architectures.recognition import describe, levels_of
 from graftwork.base_models.architectures.table import CLASSES, FLAT, TABLE
+from graftwork.networks.layers import leaf_layers
 
 ANY_CLASSES = 1009
 """A number that is no other size in any network."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import keras
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.base_models.architectures.recognition import levels_of
 from graftwork.base_models.architectures.table import Level, networks
 from graftwork.config import ScaleOffset
+from graftwork.networks.layers import leaf_layers
 
 
 @dataclass(frozen=True)

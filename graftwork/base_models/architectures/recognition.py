@@ -16,7 +16,8 @@ from typing import Any
 import keras
 
 from graftwork.base_models.architectures.table import Level, Network, Shape, networks
-from graftwork.networks.graph import calls
+from graftwork.networks.graph import Node, nested_calls
+from graftwork.networks.layers import has_weights
 
 _EVIDENCE = 7
 """So many convolutions make a network known. A VGG's first six are also those of many a small network."""
@@ -83,13 +84,19 @@ def recognise(model: keras.Model) -> Recognised | None:
 
 def levels_of(model: keras.Model) -> list[Level]:
     """Return a model's layers with weights by their depth; a layer that is called twice counts where it comes first."""
-    met: dict[int, _Place] = {}
-    _follow(model, {id(tensor): 0 for tensor in model.inputs}, met)
-    deepest = max((place.depth for place in met.values()), default=0)
-    levels = [Level(Counter(), Counter()) for _ in range(deepest + 1)]
-    for place in met.values():
-        level = levels[place.depth]
-        (level.convolutions if place.convolves else level.others)[describe(place.layer)] += 1
+    depths = {id(tensor): 0 for tensor in model.inputs}
+    levels = [Level(Counter(), Counter())]
+    met = set()
+    for node in nested_calls(model):
+        depth = max(depths[id(tensor)] for tensor in node.inputs)
+        if has_weights(node.layer) and not isinstance(node.layer, keras.layers.Normalization):
+            convolves = _convolves(node)
+            depth += convolves
+            if id(node.layer) not in met:
+                met.add(id(node.layer))
+                levels += [Level(Counter(), Counter()) for _ in range(depth + 1 - len(levels))]
+                (levels[depth].convolutions if convolves else levels[depth].others)[describe(node.layer)] += 1
+        depths |= {id(tensor): depth for tensor in node.outputs}
     return levels
 
 
@@ -108,38 +115,9 @@ def describe(layer: Any) -> str:
     return " ".join(parts)
 
 
-@dataclass(frozen=True)
-class _Place:
-    layer: Any
-    depth: int
-    convolves: bool
-
-
-def _follow(model: keras.Model, depths: dict[int, int], met: dict[int, _Place]) -> None:
-    """Go through a model's calls, and those of the models inside it.
-
-    Args:
-        model: Its inputs are in `depths`.
-        depths: Filled with the depth of every tensor, by its id.
-        met: Filled with every layer that has weights, by its id.
-    """
-    for node in calls(keras.Model(model.inputs, model.outputs)):
-        depth = max((depths[id(tensor)] for tensor in node.inputs), default=0)
-        if not node.inputs:
-            continue
-        if isinstance(node.layer, keras.Model) and hasattr(node.layer, "inputs"):
-            inner = node.layer
-            depths |= {id(own): depths[id(given)] for own, given in zip(inner.inputs, node.inputs, strict=True)}
-            _follow(inner, depths, met)
-            depths |= {id(given): depths[id(own)] for own, given in zip(inner.outputs, node.outputs, strict=True)}
-            continue
-        if getattr(node.layer, "weights", None) and not isinstance(node.layer, keras.layers.Normalization):
-            convolves = hasattr(node.layer, "kernel_size") or (
-                isinstance(node.layer, keras.layers.Dense) and len(node.inputs[0].shape) == 4
-            )
-            depth += convolves
-            met.setdefault(id(node.layer), _Place(node.layer, depth, convolves))
-        depths |= {id(tensor): depth for tensor in node.outputs}
+def _convolves(node: Node) -> bool:
+    dense = isinstance(node.layer, keras.layers.Dense) and len(node.inputs[0].shape) == 4
+    return hasattr(node.layer, "kernel_size") or dense
 
 
 def _explained(levels: Sequence[Level], network: Network) -> int:

@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.errors import UserError
+from graftwork.networks.graph import Node, calls, nested_calls
+from graftwork.networks.layers import leaf_layers
 
 _TO_FIRST, _TO_LAST = (3, 1, 2), (2, 3, 1)
 _MOVED = (0, 3, 1, 2)
@@ -145,7 +146,7 @@ class _Conversion:
         tensors = _Tensors(self._unused)
         for tensor in old.inputs:
             tensors.keep(tensor, _input(tensor, _name(tensor)), moved=True)
-        for node in _calls(old):
+        for node in calls(old):
             outputs, moved = self._call(node, tensors)
             tensors.keep_all(node.outputs, outputs, moved)
         for output in old.outputs:
@@ -156,19 +157,19 @@ class _Conversion:
         outputs = keras.tree.map_structure(tensors.last, getattr(old, "_outputs_struct", old.outputs))
         return keras.Model(_alone(inputs), _alone(outputs), name=old.name)
 
-    def _call(self, node: Any, tensors: _Tensors) -> tuple[Any, bool]:
+    def _call(self, node: Node, tensors: _Tensors) -> tuple[Any, bool]:
         """Return what a call gives in the new model, and whether its axes are moved."""
-        moved = any(map(tensors.is_moved, node.input_tensors))
+        moved = any(map(tensors.is_moved, node.inputs))
         if _convolves(node) or (moved and _can_be_told(node)):
             return self._apply(node, tensors.last, moved=True), True
-        if isinstance(node.operation, _RESHAPES):
+        if isinstance(node.layer, _RESHAPES):
             return self._reshape(node, tensors, moved)
         if moved:
             return self._between_transpositions(node)(list(map(tensors.last, _inputs(node)))), True
         return self._apply(node, tensors.first, moved=False), False
 
-    def _reshape(self, node: Any, tensors: _Tensors, moved: bool) -> tuple[Any, bool]:
-        old, given, shape = node.operation, node.input_tensors[0], tuple(node.outputs[0].shape[1:])
+    def _reshape(self, node: Node, tensors: _Tensors, moved: bool) -> tuple[Any, bool]:
+        old, given, shape = node.layer, node.inputs[0], tuple(node.outputs[0].shape[1:])
         if not moved and isinstance(old, keras.layers.Reshape) and len(shape) == 3 and shape[1:] == (1, 1):
             return self._apply(node, tensors.first, moved=True), True  # a weight for each channel
         if not moved:
@@ -181,17 +182,17 @@ class _Conversion:
         channels = keras.layers.Permute((2, 1), name=self._unused(f"{old.name}_channels"))(pixels)
         return self._apply(node, lambda _: channels, moved=False), False
 
-    def _between_transpositions(self, node: Any) -> keras.Model:
+    def _between_transpositions(self, node: Node) -> keras.Model:
         """Return a model that takes and gives the new order, and makes one call in the old one."""
         tensors = _Tensors(self._unused)
         inputs = [_input(tensor, self._unused(f"{_name(tensor)}_")) for tensor in _inputs(node)]
         tensors.keep_all(_inputs(node), inputs, moved=True)
         tensors.keep_all(node.outputs, self._apply(node, tensors.first, moved=False), moved=False)
-        name = self._unused(f"{node.operation.name}_as_it_was")
+        name = self._unused(f"{node.layer.name}_as_it_was")
         return keras.Model(inputs, _alone(list(map(tensors.last, node.outputs))), name=name)
 
-    def _apply(self, node: Any, tensor: Callable[[Any], Any], moved: bool) -> Any:
-        old, key = node.operation, (id(node.operation), moved)
+    def _apply(self, node: Node, tensor: Callable[[Any], Any], moved: bool) -> Any:
+        old, key = node.layer, (id(node.layer), moved)
         if key not in self._converted:
             self._converted[key] = self._new(old, moved)
         args, kwargs = node.arguments.convert(
@@ -216,38 +217,29 @@ class _Conversion:
         return name
 
 
-def _calls(model: keras.Model) -> list[Any]:
-    """Return the calls of a model, in the order of computation."""
-    graph = keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
-    by_depth = graph._nodes_by_depth  # Keras offers no public view of a model's graph
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if node.input_tensors]
-
-
 def _refused(model: keras.Model) -> Iterator[str]:
-    for node in _calls(model):
-        layer = node.operation
-        if isinstance(layer, keras.Model):
-            yield from _refused(layer)
-        elif _convolves(node):
+    for node in nested_calls(model):
+        layer = node.layer
+        if _convolves(node):
             if _activation(layer) in _ACTIVATIONS_ON_AN_AXIS:  # along the width
                 yield f"{layer.name} ({_kind(layer)} with {_activation(layer)})"
         elif _speaks_of(layer, "channels_first") and not ("Pooling" in _kind(layer) or _kind(layer) == "Flatten"):
             yield f"{layer.name} ({_kind(layer)})"
 
 
-def _convolves(node: Any) -> bool:
+def _convolves(node: Node) -> bool:
     """Return whether a call takes an image in the old order because its layer says so."""
-    layer = node.operation
-    if not all(map(_is_image, node.input_tensors)):
+    layer = node.layer
+    if not all(map(_is_image, node.inputs)):
         return isinstance(layer, keras.Model) and _speaks_of(layer, "channels_first")
     if isinstance(layer, keras.Model):
         return _speaks_of(layer, "channels_first") or not _speaks_of(layer, "channels_last")
     return "channels_first" in (getattr(layer, "data_format", None), _spectral_data_format(layer))
 
 
-def _can_be_told(node: Any) -> bool:
+def _can_be_told(node: Node) -> bool:
     """Return whether the layer of a call can do on moved axes what it does on those of the old order."""
-    layer, kind = node.operation, _kind(node.operation)
+    layer, kind = node.layer, _kind(node.layer)
     arguments = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
     if not all(_is_image(value) if isinstance(value, keras.KerasTensor) else _is_plain(value) for value in arguments):
         return False
@@ -318,9 +310,9 @@ def _input(tensor: Any, name: str) -> Any:
     return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=name)
 
 
-def _inputs(node: Any) -> list[Any]:
+def _inputs(node: Node) -> list[Any]:
     """Return the tensors that go into a call, each once."""
-    return list({id(tensor): tensor for tensor in node.input_tensors}.values())
+    return list({id(tensor): tensor for tensor in node.inputs}.values())
 
 
 def _speaks_of(layer: Any, order: str) -> bool:
@@ -340,8 +332,8 @@ def _activation(layer: Any) -> str:
     return str(getattr(activation, "__name__", activation))
 
 
-def _of_channels(value: Any, node: Any) -> bool:
-    channels = node.input_tensors[0].shape[1]
+def _of_channels(value: Any, node: Node) -> bool:
+    channels = node.inputs[0].shape[1]
     return np.shape(value) in ((channels,), (channels, 1, 1))
 
 

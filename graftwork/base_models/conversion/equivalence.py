@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.errors import UserError
+from graftwork.networks.layers import leaf_layers
 
 TOLERANCE = 1e-5
 """Largest difference of an output, over the largest output: float32 arithmetic in another order stays below it."""

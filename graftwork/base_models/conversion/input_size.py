@@ -5,9 +5,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from graftwork.artifacts.model import take_weights
 from graftwork.base_models.opened import OpenedModel
 from graftwork.errors import UserError, in_one_line
+from graftwork.networks.layers import take_weights
 
 
 def at_input_size(base: keras.Model, size: int, opened: OpenedModel) -> keras.Model:

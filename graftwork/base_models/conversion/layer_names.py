@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from graftwork.artifacts.model import take_weights
+from graftwork.networks.layers import take_weights
 
 _REFUSED = re.compile(r"[^A-Za-z0-9_.>-]")
 _REFUSED_FIRST = re.compile(r"^[^A-Za-z0-9.]")

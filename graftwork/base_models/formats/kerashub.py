@@ -9,11 +9,11 @@ import keras
 import numpy as np
 
 from graftwork.artifacts.code import NO_CODE, Code
-from graftwork.artifacts.model import is_of_keras, take_weights
 from graftwork.base_models.formats.kind import Kind
 from graftwork.base_models.opened import OpenedModel, Request
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError, in_one_line
+from graftwork.networks.layers import is_of_keras, take_weights
 
 _WEIGHTS = ("model.weights.h5", "model.weights.json", "task.weights.h5")
 

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.base_models.architectures.applications import application_names
 from graftwork.base_models.architectures.families import FAMILIES, known_by_names
 from graftwork.base_models.architectures.recognition import recognise
@@ -18,18 +17,13 @@ from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
 
 from architectures.expected import PREPROCESSING
+from small_networks import with_other_names
 
 applications = keras.applications
 
 
 def opened(model: keras.Model) -> OpenedModel:
     return OpenedModel(model, "model.keras", "Keras archive", "")
-
-
-def renamed(model: keras.Model) -> keras.Model:
-    for number, layer in enumerate(leaf_layers(model)):
-        layer.name = f"layer{number}"
-    return model
 
 
 def test_every_network_is_in_one_family_and_in_the_table() -> None:
@@ -43,10 +37,10 @@ class TestFound:
         model = applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, include_top=False)
         known = ("rescale-pm1", "known for MobileNetV2 (all 52 layers)")
         assert find_preprocessing(opened(model), None) == known
-        assert find_preprocessing(opened(renamed(model)), None) == known
+        assert find_preprocessing(opened(with_other_names(model)), None) == known
 
     def test_of_what_several_networks_begin_with(self) -> None:
-        model = renamed(applications.VGG16(weights=None, include_top=False))
+        model = with_other_names(applications.VGG16(weights=None, include_top=False))
         model = keras.Model(model.input, model.layers[9].output)
         assert find_preprocessing(opened(model), None) == (
             "imagenet-caffe",
@@ -58,7 +52,7 @@ class TestFound:
         known = ("rescale-pm1", "known for MobileNetV2 (by the names of its layers)")
         assert find_preprocessing(opened(model), None) == known
         with pytest.raises(UserError, match="preprocessing is not known"):
-            find_preprocessing(opened(renamed(model)), None)
+            find_preprocessing(opened(with_other_names(model)), None)
 
     def test_not_by_names_where_the_first_layers_are_of_another_kind(self) -> None:
         # As PyTorch's MobileNetV2 is, ported under the names that Keras gives.
@@ -101,7 +95,7 @@ def test_networks_built_without_their_preprocessing_get_it_back(name: str, expec
     whole = getattr(applications, name)(**options)
     without = getattr(applications, name)(include_preprocessing=False, **options)
     without.set_weights(whole.get_weights())
-    found, _ = find_preprocessing(opened(renamed(without)), None)
+    found, _ = find_preprocessing(opened(with_other_names(without)), None)
     assert found == expected
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
     features = np.mean(whole(pixels), axis=(1, 2))
@@ -122,7 +116,7 @@ def test_preprocessing_and_feature_layer_are_found(name: str) -> None:
     assert find_preprocessing(opened(without_top), None)[0] == expected
     for either in (model, without_top):
         assert matching([tuple(weight.shape) for weight in either.weights]) == [name]
-        found = recognise(renamed(either))
+        found = recognise(with_other_names(either))
         assert found is not None
         assert (found.names, found.complete) == ((name,), True)
     keras.utils.clear_session()

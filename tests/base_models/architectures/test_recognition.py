@@ -4,28 +4,23 @@ import keras
 import pytest
 import tf_keras
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.base_models.architectures.recognition import recognise
 from graftwork.base_models.conversion.layer_names import LayerNames
 from graftwork.base_models.formats.keras2.convert import convert
 from graftwork.demo import efficientnet_lite0
+
+from small_networks import with_other_names
 
 layers, applications = keras.layers, keras.applications
 
 
 def mobilenet(size: int = 32, **options: object) -> keras.Model:
     settings = {"alpha": 0.35, "include_top": False, "weights": None, **options}
-    return renamed(applications.MobileNetV2(input_shape=(size, size, 3), **settings))
+    return with_other_names(applications.MobileNetV2(input_shape=(size, size, 3), **settings))
 
 
 def vgg16(**options: object) -> keras.Model:
-    return renamed(applications.VGG16(weights=None, **{"include_top": False, **options}))
-
-
-def renamed(model: keras.Model) -> keras.Model:
-    for number, layer in enumerate(leaf_layers(model)):
-        layer.name = f"layer{number}"
-    return model
+    return with_other_names(applications.VGG16(weights=None, **{"include_top": False, **options}))
 
 
 def plain(widths: list[int], channels: int = 3) -> keras.Model:
@@ -85,14 +80,14 @@ class TestKnown:
 
     def test_the_smaller_one_is_not_mistaken_for_the_larger(self) -> None:
         assert names(vgg16()) == ("VGG16",)
-        assert names(renamed(applications.VGG19(weights=None, include_top=False))) == ("VGG19",)
+        assert names(with_other_names(applications.VGG19(weights=None, include_top=False))) == ("VGG19",)
 
     def test_out_of_keras_2(self) -> None:
         saved = tf_keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, include_top=False)
-        assert names(renamed(convert(saved, LayerNames()))) == ("MobileNetV2",)
+        assert names(with_other_names(convert(saved, LayerNames()))) == ("MobileNetV2",)
 
     def test_with_the_epsilon_of_old_keras(self) -> None:
-        base = renamed(applications.ResNet50(weights=None, include_top=False))
+        base = with_other_names(applications.ResNet50(weights=None, include_top=False))
         assert names(base) == ("ResNet50",)
         for layer in base.layers:
             if isinstance(layer, layers.BatchNormalization):
@@ -101,7 +96,7 @@ class TestKnown:
 
     def test_without_its_preprocessing(self) -> None:
         model = applications.MobileNetV3Small(weights=None, include_top=False, include_preprocessing=False)
-        assert names(renamed(model)) == ("MobileNetV3Small",)
+        assert names(with_other_names(model)) == ("MobileNetV3Small",)
 
 
 class TestUnknown:

@@ -14,7 +14,6 @@ import keras
 import numpy as np
 
 from graftwork.artifacts.code import Code
-from graftwork.artifacts.model import leaf_layers
 from graftwork.base_models.formats.hdf5 import is_hdf5
 from graftwork.base_models.formats.kind import Kind
 from graftwork.base_models.formats.weights.fitting import build, matching
@@ -31,6 +30,7 @@ from graftwork.base_models.formats.weights.layouts import (
 from graftwork.base_models.opened import OpenedModel, Request
 from graftwork.base_models.safety.files import check_hdf5
 from graftwork.errors import UserError
+from graftwork.networks.layers import leaf_layers
 
 _STD = (0.229, 0.224, 0.225)
 """Standard deviations of ImageNet's training images, of pixels in [0, 1]."""
