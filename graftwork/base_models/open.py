@@ -19,7 +19,7 @@ from graftwork import storage
 from graftwork.base_models.architectures.applications import open_application
 from graftwork.base_models.conversion.equivalence import require_finite_weights
 from graftwork.base_models.formats import graftwork_model, keras_archive, keras_hdf5, kerashub, saved_model
-from graftwork.base_models.formats.graftwork_model import in_run
+from graftwork.base_models.formats.graftwork_model import model_in_run
 from graftwork.base_models.formats.keras2.open import classes_of_keras2
 from graftwork.base_models.formats.kind import Kind
 from graftwork.base_models.formats.unknown_files import looks_like
@@ -99,9 +99,9 @@ def open_file(path: Path, request: Request) -> OpenedModel:
 
     Raises:
         UserError: It is no model that this package opens, would run code, or is damaged; or it was converted, and the
-            proof that it still is the same model failed.
+            check that it still answers the same failed.
     """
-    path = in_run(path)
+    path = model_in_run(path)
     title = f"a {path.suffix} file" if path.suffix else "an unknown kind"
     try:
         kind = _kind(path, request)

@@ -1,4 +1,4 @@
-"""The proof that a converted model is the one that was saved, and that what was saved is a model at all."""
+"""Whether a converted model answers as the one that was saved, and whether what was saved has numbers for weights."""
 
 from collections.abc import Callable
 from typing import Any

@@ -24,7 +24,7 @@ def is_graftwork_model(path: Path) -> bool:
     return (path / model_artifact.DESCRIPTION).is_file()
 
 
-def in_run(path: Path) -> Path:
+def model_in_run(path: Path) -> Path:
     """Return the model folder in the output folder of a run, any other path as it is."""
     return path / "model" if not is_graftwork_model(path) and is_graftwork_model(path / "model") else path
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from graftwork.artifacts.code import Code
 from graftwork.base_models.formats.hdf5 import attribute, is_hdf5
 from graftwork.base_models.formats.keras1.open import is_keras1, translated
 from graftwork.base_models.formats.keras3 import hdf5 as keras3_hdf5
@@ -36,8 +35,4 @@ def _configurations(path: Path) -> Iterator[Any]:
     yield translated(config) if is_keras1(path) else config
 
 
-def _check(path: Path, code: Code) -> set[int]:
-    return check_hdf5(path, path.stat().st_size)
-
-
-KIND = Kind("HDF5", is_whole_model, open_keras, ".h5", version, _check, _configurations)
+KIND = Kind("HDF5", is_whole_model, open_keras, ".h5", version, check_hdf5, _configurations)

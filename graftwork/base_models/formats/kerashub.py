@@ -31,7 +31,7 @@ def open_preset(preset: str | Path) -> OpenedModel:
         model,
         preprocessing=(preprocessing, f"from the preset ({remark})") if preprocessing is not None else None,
         feature_layer=model.layers[-1].name,  # a backbone is features already
-        code=Code(("keras_hub",)) if is_needed(model) else NO_CODE,
+        code=Code(("keras_hub",)) if needs_kerashub(model) else NO_CODE,
     )
 
 
@@ -65,7 +65,7 @@ def backbone_of_preset(preset: str | Path) -> tuple[keras.Model, ScaleOffset | N
     return _image_model(preset, backbone, converter.image_size), _scale_and_offset(converter), remark
 
 
-def is_needed(model: keras.Model) -> bool:
+def needs_kerashub(model: keras.Model) -> bool:
     """Return whether a model has layers of KerasHub, without which it cannot be loaded again."""
     return not all(map(is_of_keras, model._flatten_layers()))
 

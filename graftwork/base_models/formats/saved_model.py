@@ -13,7 +13,7 @@ from graftwork.base_models.opened import OpenedModel, Request
 from graftwork.base_models.safety.operations import SAVED_MODEL, check_saved_model, parsed
 from graftwork.errors import UserError
 
-KERAS_METADATA = "keras_metadata.pb"
+_KERAS_METADATA = "keras_metadata.pb"
 _METRIC = "_tf_keras_metric"
 _VARIABLES = ("VarHandleOp", "VariableV2")
 
@@ -23,7 +23,7 @@ def is_saved_model(path: Path) -> bool:
     return (path / SAVED_MODEL).is_file()
 
 
-def is_subclassed(path: Path) -> bool:
+def _is_subclassed(path: Path) -> bool:
     """Return whether a SavedModel of Keras 2 holds a model whose layers are called by Python code, not by a graph."""
     root: dict[str, Any] = next((config for node, config in _nodes(path) if node.node_path == "root"), {})
     return root.get("is_graph_network") is False and root.get("class_name") != "Sequential"
@@ -41,30 +41,28 @@ def tensorflow_version(path: Path) -> str:
 
 
 def configurations(path: Path) -> Iterator[Any]:
-    """Yield what Keras 2 saved of each layer and model in a SavedModel; nothing if it has no layers of Keras.
+    """Yield what Keras 2 saved of each layer and model that it would make; nothing if there is only a function to open.
 
     Of metrics only the configuration, because their classes are no layers.
     """
+    if _is_subclassed(path):
+        return
     for node, config in _nodes(path):
         if "class_name" in config:  # whatever kind of layer it is said to be, Keras makes it from that
             yield config.get("config") if node.identifier == _METRIC else config
 
 
 def _open_saved_model(path: Path, request: Request, saved_by: str) -> OpenedModel:
-    if next(configurations(path), None) is None:
-        return open_function(path, request)
-    if is_subclassed(path):
+    if _is_subclassed(path):
         why = "its layers are called by Python code that is not in the SavedModel (a subclassed model of Keras 2)"
         return open_function(path, request, frozen=why)
+    if next(configurations(path), None) is None:
+        return open_function(path, request)
     return open_keras2(path, request.code)
 
 
-def _configurations_to_check(path: Path) -> Iterator[Any]:
-    return iter(()) if is_subclassed(path) else configurations(path)
-
-
 def _nodes(path: Path) -> Iterator[tuple[Any, Any]]:
-    file = path / KERAS_METADATA
+    file = path / _KERAS_METADATA
     if not file.is_file():
         return
     from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
@@ -108,5 +106,5 @@ KIND = Kind(
     _open_saved_model,
     saved_by=tensorflow_version,
     check=check_saved_model,
-    configurations=_configurations_to_check,
+    configurations=configurations,
 )

@@ -47,17 +47,13 @@ def check_archive(path: Path, code: Code) -> set[int]:
         for member in archive.infolist():
             if member.filename.endswith((".h5", ".hdf5")):
                 with _opened(path, archive, member) as file:
-                    sides |= check_hdf5(file, member.file_size)
+                    sides |= _check_arrays(file, member.file_size)
     check_archived(path, code)
     return sides
 
 
-def check_hdf5(file: Path | BinaryIO, size: int) -> set[int]:
-    """Look through a file that Keras is about to read.
-
-    Args:
-        file: The file.
-        size: In bytes.
+def check_hdf5(path: Path, code: Code) -> set[int]:
+    """Look through an HDF5 file that Keras is about to read.
 
     Returns:
         Every length that a side of one of its arrays has.
@@ -65,6 +61,10 @@ def check_hdf5(file: Path | BinaryIO, size: int) -> set[int]:
     Raises:
         UserError: An array lies in another file, or all of them are far larger than the file.
     """
+    return _check_arrays(path, path.stat().st_size)
+
+
+def _check_arrays(file: Path | BinaryIO, size: int) -> set[int]:
     sides: set[int] = set()
     total = 0
     with h5py.File(file, "r") as opened:

@@ -1,4 +1,4 @@
-"""What the proof of a conversion finds out, and what it lets pass."""
+"""What the comparison of a converted model with the saved one finds out, and what it lets pass."""
 
 import keras
 import numpy as np

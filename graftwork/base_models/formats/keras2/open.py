@@ -49,11 +49,11 @@ def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
     Whoever calls this has looked at the configuration: tf_keras runs the code that it finds.
 
     Returns:
-        The model in Keras 3, proven to answer the same; what changed; the names that had to, as new name -> old name.
+        The model in Keras 3, which answers the same; what changed; the names that had to, as new name -> old name.
 
     Raises:
         UserError: It has no graph of layers, uses what Keras 3 does not have, has weights that are no numbers, or the
-            proof fails.
+            comparison fails.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -69,7 +69,7 @@ def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
         if channels_first.is_channels_first(converted):
             converted, ask = channels_first.to_channels_last(converted), channels_first.run_channels_first(saved)
             changes = (*changes, channels_first.CHANGE)
-        require_finite_weights(converted)  # else the proof fails, and does not say why
+        require_finite_weights(converted)  # else the comparison fails, and does not say why
         difference = require_same_outputs(ask, converted, tolerance)
     conversion = Conversion(changes, difference, tolerance=tolerance)
     return OpenedModel(converted, conversion=conversion, renamed=names.changed)

@@ -28,7 +28,7 @@ def compute_in_float32(model: Any) -> tuple[tuple[str, ...], float]:
         model: It is changed: the policies of its layers, and nothing else.
 
     Returns:
-        What changes in words, and the tolerance of the proof: that of half precision for a model whose weights are too.
+        What changes in words, and the tolerance of the comparison: that of half precision if the weights have it too.
     """
     import tf_keras
 

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 
 from graftwork.base_models.architectures.table import Shape
-from graftwork.base_models.formats.hdf5 import text
+from graftwork.base_models.formats.hdf5 import is_hdf5, text
 from graftwork.errors import UserError
 
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
@@ -42,7 +42,7 @@ class SavedLayer:
 
 def is_weights_file(path: Path) -> bool:
     """Return whether a file is HDF5 with weights of Keras and without an architecture."""
-    if not path.is_file() or not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         return False
     with h5py.File(path) as file:
         return "model_config" not in file.attrs and (has_names(file) or bool(numbered_layers(file)))

@@ -13,8 +13,6 @@ import h5py
 import keras
 import numpy as np
 
-from graftwork.artifacts.code import Code
-from graftwork.base_models.formats.hdf5 import is_hdf5
 from graftwork.base_models.formats.kind import Kind
 from graftwork.base_models.formats.weights.fitting import build, matching
 from graftwork.base_models.formats.weights.layouts import (
@@ -170,12 +168,4 @@ def _open_weights(path: Path, request: Request, saved_by: str) -> OpenedModel:
     raise UserError("the base model's file holds weights only, no architecture", facts, advice)
 
 
-def _is_weights(path: Path) -> bool:
-    return is_hdf5(path) and is_weights_file(path)
-
-
-def _check(path: Path, code: Code) -> set[int]:
-    return check_hdf5(path, path.stat().st_size)
-
-
-KIND = Kind("weights only", _is_weights, _open_weights, check=_check)
+KIND = Kind("weights only", is_weights_file, _open_weights, check=check_hdf5)
