@@ -66,17 +66,18 @@ def nested_calls(model: keras.Model, enters: Callable[[Any], bool] = has_graph) 
 def _nested(model: Any, known: dict[int, Any], enters: Callable[[Any], bool]) -> Iterator[Node]:
     """Yield the calls of a model some of whose tensors, by their ids, are known as others outside of it."""
     for node in calls(model):
-        inputs = [known[id(tensor)] for tensor in node.inputs]
+        inputs = [known.get(id(tensor), tensor) for tensor in node.inputs]
         for tensor in node.outputs:
-            known.setdefault(id(tensor), keras.KerasTensor(tensor.shape, tensor.dtype))
+            known.setdefault(id(tensor), keras.KerasTensor(tensor.shape, tensor.dtype, name=tensor.name))
         outputs = [known[id(tensor)] for tensor in node.outputs]
         if not enters(node.layer):
             yield replace(node, inputs=inputs, outputs=outputs)
             continue
-        ends = graph_of(node.layer).inputs, graph_of(node.layer).outputs
-        inside = dict(zip(map(id, ends[1]), outputs, strict=True)) | dict(zip(map(id, ends[0]), inputs, strict=True))
-        yield from _nested(node.layer, inside, enters)
-        known |= zip(map(id, node.outputs), [inside[id(tensor)] for tensor in ends[1]], strict=True)
+        graph = graph_of(node.layer)
+        inside = dict(zip(map(id, graph.outputs), outputs, strict=True))
+        inside |= zip(map(id, graph.inputs), inputs, strict=False)  # behind them there may be masks
+        yield from _nested(graph, inside, enters)
+        known |= zip(map(id, node.outputs), [inside[id(tensor)] for tensor in graph.outputs], strict=True)
 
 
 def bottlenecks(nodes: Sequence[Node], output: Any) -> set[int]:
