@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from graftwork import storage
-from graftwork.base_models.load import load_base_model
 from graftwork.components.fingerprint_source.fingerprint import fingerprint_data, fingerprint_model
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import PrepareConfig
 from graftwork.data import sources
 from graftwork.data.threads import map_in_order
