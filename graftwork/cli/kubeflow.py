@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graftwork.kubeflow.connection import Kubeflow
     from graftwork.kubeflow.runs import Version
 
+_COMPILED = "transfer_learning, sweep or retraining; or components, for a file of each step."
 Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning, sweep, retraining, or a file.")]
 ConfigFile = Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")]
 Sets = Annotated[
@@ -85,16 +86,19 @@ def register(app: typer.Typer) -> None:
 
 @_takes("site", _SITE)
 def compile_(
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning, sweep or retraining.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help=_COMPILED)],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="To write; for components, a folder.")],
     format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.")] = "ir",
     namespace: Annotated[str | None, typer.Option(help="Of the resources in a Kubernetes manifest.")] = None,
     *,
     site: dict[str, Any],
 ) -> None:
-    """Write a pipeline as the file that Kubeflow takes."""
+    """Write a pipeline as the file that Kubeflow takes, or all steps as components for pipelines of your own."""
     from graftwork.kubeflow import compiling
 
+    if pipeline == "components":
+        _write_components(output, site, {"--format": format if format != "ir" else None, "--namespace": namespace})
+        return
     if format not in compiling.FORMATS:
         raise UserError(f"there is no format {format!r}", {"formats": ", ".join(compiling.FORMATS)})
     if Path(output).suffix not in (".yaml", ".yml"):
@@ -269,6 +273,27 @@ def _change(verb: str, name: str, context: typer.Context, given: dict[str, Any])
     kubeflow = _connect({key: given[key] or context.obj[key] for key in given})
     getattr(recurring, verb)(kubeflow, name)
     print(f"{name}: {verb}d")
+
+
+def _write_components(output: str, site: dict[str, Any], more: dict[str, str | None]) -> None:
+    from graftwork.kubeflow import compiling
+
+    given = {**more, **{f"--{key.replace('_', '-')}": site[key] for key in site if key != "image"}}
+    if refused := [option for option, value in given.items() if value]:
+        facts = {"given": ", ".join(refused), "expected": "nothing but --output and --image"}
+        next = "say it in the pipeline that uses the components, of its tasks:  kfp.kubernetes"
+        raise UserError("a component cannot have these options", facts, next)
+    folder = Path(output)
+    if folder.suffix in (".yaml", ".yml") or folder.is_file():
+        raise UserError("components are several files", {"output": output}, next="name a folder for them")
+    image = _site(site).image
+    try:
+        files = compiling.write_components(folder, image)
+    except OSError as error:
+        raise UserError("the files cannot be written", {"output": output, "reason": error.strerror}) from None
+    for file in files:
+        print(file)
+    print(f"{len(files)} components, image {image}")
 
 
 def _site(options: dict[str, Any]) -> "Site":
