@@ -5,7 +5,7 @@ in settings.py: name, type, default and limits, and in the docstring below it wh
 the pipelines' parameters and the tables in the documentation come from there.
 """
 
-from graftwork.config.loading import load, merged, parse_override, validated
+from graftwork.config.loading import load, merged, parse_override, read_yaml, validated
 from graftwork.config.parameters import (
     ON_CLUSTERS,
     REQUIRED,
@@ -30,6 +30,7 @@ from graftwork.config.settings import (
     PrepareConfig,
     RetrainingConfig,
     ScaleOffset,
+    Settings,
     SweepConfig,
     keys,
     meaning,
@@ -53,6 +54,7 @@ __all__ = [
     "PrepareConfig",
     "RetrainingConfig",
     "ScaleOffset",
+    "Settings",
     "SweepConfig",
     "as_parameters",
     "keys",
@@ -65,5 +67,6 @@ __all__ = [
     "parse_precision",
     "parse_preprocessing",
     "quantity",
+    "read_yaml",
     "validated",
 ]

@@ -11,6 +11,7 @@ history says of it change in one writing of registry.json.
 
 import getpass
 import json
+import os
 import random
 import re
 import socket
@@ -64,23 +65,37 @@ class Registry:
     Attributes:
         name: Of the model.
         uri: Where its versions lie: the registry's URI and the name.
+
+    Example:
+        >>> registry = graftwork.Registry("models", "shelf")
+        >>> registry.champion()
+        'models/shelf/1'
+        >>> sorted(registry.state().versions)
+        [1]
     """
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(self, uri: str | os.PathLike[str], name: str | None = None) -> None:
         """Open a registry; it need not be there yet.
 
         Args:
             uri: A folder or gs:// URI.
-            name: Of the model: letters, digits, dots, dashes and underscores.
+            name: Of the model: letters, digits, dots, dashes and underscores. None where it is the only one.
 
         Raises:
-            UserError: It is no such name, or no such URI.
+            UserError: It is no such name, or no such URI; without a name, there is no model, or there are several.
         """
+        if name is None:
+            from graftwork.registry.resolve import only_name  # which knows registries
+
+            name = only_name(os.fspath(uri), None)
         if not _NAME.fullmatch(name):
             expected = "letters, digits, dots, dashes and underscores, as in shelf-photos"
             raise UserError(f"{name!r} is no name for a model", {"expected": expected})
-        self.name, self.uri = name, storage.join(uri, name)
+        self.name, self.uri = name, storage.join(os.fspath(uri), name)
         self._store = stores.store(self.uri)
+
+    def __repr__(self) -> str:
+        return f"<Registry {self.uri}>"
 
     @property
     def address(self) -> str:

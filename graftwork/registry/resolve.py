@@ -13,7 +13,7 @@ from graftwork.registry.state import FILE
 
 @contextmanager
 def fetched(model: str) -> Iterator[Path]:
-    """Yield a local folder with the model that is meant.
+    """Yield a local folder with the model that a user names.
 
     Args:
         model: A model folder, the output of a run, or a model in a registry for its champion: a path or gs:// URI.
@@ -21,12 +21,12 @@ def fetched(model: str) -> Iterator[Path]:
     Raises:
         UserError: Nothing is there, or the model has no champion.
     """
-    with storage.fetched(meant(model)) as folder:
+    with storage.fetched(model_uri(model)) as folder:
         yield folder
 
 
-def meant(model: str) -> str:
-    """Return where the model is that is meant, see `fetched`.
+def model_uri(model: str) -> str:
+    """Return where the model is that a user names, see `fetched`.
 
     Raises:
         UserError: There is no model, or it is one in a registry and has no champion.
@@ -42,7 +42,7 @@ def meant(model: str) -> str:
 
 
 def only_name(uri: str, name: str | None) -> str:
-    """Return the name of the model that is meant; without a name, the only one.
+    """Return the name of a model; without a name, the only one.
 
     Raises:
         UserError: There is none, or there are several.
