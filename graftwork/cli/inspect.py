@@ -17,7 +17,7 @@ def inspect(
         str | None, typer.Option(help="Labelled images, to find out by trying what suits the model.")
     ] = None,
     images: Annotated[int, typer.Option(min=20, help="How many of them to try.")] = 300,
-    preprocessing: Annotated[str | None, typer.Option(help="What its pixels need, if it is not found.")] = None,
+    preprocessing: Preprocessing = None,
     input_size: Annotated[int | None, typer.Option(min=8, help=SETTING)] = None,
     feature_layer: Annotated[str, typer.Option(help=SETTING)] = "auto",
     architecture: Architecture = "",
