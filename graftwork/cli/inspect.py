@@ -8,7 +8,7 @@ import typer
 
 import graftwork
 from graftwork.cli.help import SETTING
-from graftwork.cli.options import Architecture, CustomObjects, TrustCode
+from graftwork.cli.options import Architecture, CustomObjects, Preprocessing, TrustCode
 
 
 def inspect(
