@@ -233,10 +233,10 @@ class Config(Settings):
     """One run, from labelled images and a base model to an evaluated classifier.
 
     Example:
-        >>> config = graftwork.Config(data="photos", base_model="shelf-2021.keras", fine_tune={"layers": 0})
-        >>> config.fine_tune.epochs
-        5
-        >>> graftwork.run(config=config, quiet=True, head={"kind": "linear"}).selected
+        >>> config = graftwork.Config(data="photos", base_model="shelf-2021.keras", fine_tune={"layers": 5})
+        >>> config.fine_tune.layers, config.fine_tune.epochs
+        (5, 5)
+        >>> graftwork.run(config=config, quiet=True, head={"kind": "linear"}, fine_tune={"layers": 0}).selected
         'head'
     """
 

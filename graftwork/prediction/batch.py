@@ -35,7 +35,7 @@ class Labelled:
     unreadable: int
 
 
-def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: str) -> Labelled:
+def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: str, quiet: bool = False) -> Labelled:
     """Write what a model says to a parquet file, see COLUMNS.
 
     Args:
@@ -43,6 +43,7 @@ def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: 
         answers: About each image, in the order of the rows.
         classes: What the probabilities are of.
         model: What the file says of where the model comes from.
+        quiet: Whether to say nothing of how far it is.
 
     Returns:
         How many images there are.
@@ -50,12 +51,14 @@ def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: 
     counted = {"images": 0, "unreadable": 0}
     schema = COLUMNS.with_metadata({"classes": "\n".join(classes), "model": model})
     with whole.file(path) as file, pq.ParquetWriter(file, schema) as writer:
-        for group in batched(_rows(answers, classes, counted), _ROW_GROUP):
+        for group in batched(_rows(answers, classes, counted, quiet), _ROW_GROUP):
             writer.write_table(pa.Table.from_pylist(list(group), schema))
     return Labelled(**counted)
 
 
-def _rows(answers: Iterable[Answer], classes: Sequence[str], counted: dict[str, int]) -> Iterator[dict[str, Any]]:
+def _rows(
+    answers: Iterable[Answer], classes: Sequence[str], counted: dict[str, int], quiet: bool
+) -> Iterator[dict[str, Any]]:
     for image, said in answers:
         counted["images" if said is not None else "unreadable"] += 1
         if said is None:
@@ -63,4 +66,5 @@ def _rows(answers: Iterable[Answer], classes: Sequence[str], counted: dict[str, 
             continue
         best = int(said.argmax())
         yield {"image": image.source, "label": classes[best], "score": float(said[best]), "probabilities": said}
-        progress.report(counted["images"], None, "images")
+        if not quiet:
+            progress.report(counted["images"], None, "images")

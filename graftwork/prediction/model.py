@@ -115,7 +115,9 @@ class Model:
             predictions.append(Prediction(image.source, self.classes[best], float(said[best]), probabilities))
         return predictions
 
-    def predict_to(self, data: str | os.PathLike[str], file: str | os.PathLike[str], shard: str = "1/1") -> "Labelled":
+    def predict_to(
+        self, data: str | os.PathLike[str], file: str | os.PathLike[str], shard: str = "1/1", quiet: bool = False
+    ) -> "Labelled":
         """Write what the model says about many images to a parquet file; memory does not grow with their number.
 
         Args:
@@ -124,6 +126,7 @@ class Model:
             file: Path or gs:// URI; it appears when it is whole. Its columns are image, label, score, probabilities
                 (in the order of `classes` in the file's metadata) and error.
             shard: Which share of the images, as in 2/4.
+            quiet: Whether to say nothing of how far it is.
 
         Returns:
             How many `images` were labelled, and how many are `unreadable`.
@@ -132,7 +135,7 @@ class Model:
             UserError: The data does not exist or is empty, or the file cannot be written.
 
         Example:
-            >>> graftwork.open_model("graftwork-run").predict_to("photos", "labels.parquet")
+            >>> graftwork.open_model("graftwork-run").predict_to("photos", "labels.parquet", quiet=True)
             Labelled(images=60, unreadable=0)
         """
         from graftwork.data import sources
@@ -144,7 +147,7 @@ class Model:
         with storage.written(os.fspath(file)) as path:
             numbered = enumerate(sources.rows(os.fspath(data), labelled=False))
             rows = (row for number, row in numbered if share.deals(number))
-            return batch.write(path, answers(self._served, rows), self.classes, self.uri)
+            return batch.write(path, answers(self._served, rows), self.classes, self.uri, quiet)
 
     def __repr__(self) -> str:
         height, width = self._folder.input_size

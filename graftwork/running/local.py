@@ -48,7 +48,7 @@ class StepError(Exception):
 
     Example:
         >>> try:
-        ...     run = graftwork.run("photos", "shelf-2021.keras", quiet=True, fine_tune={"layers": 0})
+        ...     run = graftwork.run(config="config.yaml", quiet=True)
         ... except graftwork.StepError as error:
         ...     print(error)
     """

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from graftwork.artifacts import model as model_artifact
 from graftwork.errors import UserError
 from graftwork.prediction.batch import Labelled
 from graftwork.prediction.model import open_model
@@ -18,21 +17,6 @@ from commands import graftwork
 from conftest import CLASSES
 from fake_buckets import fake_buckets
 from images_on_disk import write_photos
-
-
-@pytest.fixture(scope="module")
-def classifier(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier that nobody has trained: it has an opinion all the same."""
-    import keras
-
-    from graftwork.components.load_base_model.load import load_base_model
-
-    folder = tmp_path_factory.mktemp("model")
-    base = load_base_model(str(base_file), folder / "base")
-    head = keras.Sequential([keras.Input((16,)), keras.layers.Dense(3, activation="softmax")], name=model_artifact.HEAD)
-    made = model_artifact.classifier(base.keras_model(), head)
-    model_artifact.write(folder / "model", made, "classifier", {"stored_size": 28, "classes": CLASSES, **base.origin})
-    return folder / "model"
 
 
 @pytest.fixture(scope="module")
