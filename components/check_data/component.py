@@ -22,8 +22,7 @@ def check_data(
         champion: The model that serves now, from find_champion; a folder without a model if there is none.
         drift: Everything that was compared, as JSON.
         report: The same for people, with the oddest of the new images.
-        policy: When tonight's images are no longer those that the champion was trained on, and what then; see
-            graftwork.config.DriftConfig.
+        policy: When the data is no longer what it was, and what then; see graftwork.config.DriftConfig.
         seed: Of every random choice: the same seed gives the same metrics on the same machine.
 
     Returns:

@@ -38,8 +38,8 @@ def find_champion(
         base_model_fingerprint: What the base model holds now.
         run: The pipeline run's ID.
         champion: The model that serves now; a folder without a model if there is none, or nothing is new.
-        preprocessing: What the base's pixels need, by name or as {"scale": ..., "offset": ...}; empty: found inside the
-            model or known from its architecture, never guessed.
+        preprocessing: What pixels need, by name or as {"scale": ..., "offset": ...}; empty: found in the base, never
+            guessed.
         input_size: Height and width in pixels at which the base runs, with the same weights; 0: as it was saved.
         feature_layer: Where the base is cut: a layer's name, an output's of a SavedModel without layers, "penultimate",
             or "auto" for the last output with height and width.
@@ -49,11 +49,9 @@ def find_champion(
         head: How the head is trained on cached features; see graftwork.config.HeadConfig.
         fine_tune: How the last layers of the base are trained on; see graftwork.config.FineTuneConfig.
         gate: When a challenger takes the champion's place; see graftwork.config.GateConfig.
-        drift: When tonight's images are no longer those that the champion was trained on, and what then; see
-            graftwork.config.DriftConfig.
-        warm_start: From which network a challenger is trained: base, champion, or both, and the better is kept.
-        precision: What the network computes in while features are extracted and layers trained; the finished model is
-            float32. auto: bfloat16 where the device has it, else float32.
+        drift: When the data is no longer what it was, and what then; see graftwork.config.DriftConfig.
+        warm_start: From which network a challenger starts: base, champion, or both, and the better is kept.
+        precision: What the network computes in; auto: bfloat16 where the device has it. The finished model is float32.
         seed: Of every random choice: the same seed gives the same metrics on the same machine.
 
     Returns:

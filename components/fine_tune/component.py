@@ -26,8 +26,7 @@ def fine_tune(  # type: ignore[no-untyped-def]
         metrics: Best validation accuracy and loss, epochs, and seconds spent.
         settings: How the last layers of the base are trained on; see graftwork.config.FineTuneConfig.
         point: Of a sweep: settings that go before those, as in {layers: 5, learning_rate: 0.001}.
-        precision: What the network computes in while features are extracted and layers trained; the finished model is
-            float32. auto: bfloat16 where the device has it, else float32.
+        precision: What the network computes in; auto: bfloat16 where the device has it. The finished model is float32.
         seed: Of every random choice: the same seed gives the same metrics on the same machine.
     """
     from graftwork.components.fine_tune.step import run

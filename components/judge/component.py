@@ -32,8 +32,7 @@ def judge(
         metrics: What both reach on the images they were compared on, and the p-value.
         drift: What of the data has drifted, from check_data; "" if nothing has.
         policy: When a challenger takes the champion's place; see graftwork.config.GateConfig.
-        drift_policy: When tonight's images are no longer those that the champion was trained on, and what then; see
-            graftwork.config.DriftConfig.
+        drift_policy: When the data is no longer what it was, and what then; see graftwork.config.DriftConfig.
         seed: Of every random choice: the same seed gives the same metrics on the same machine.
 
     Returns:

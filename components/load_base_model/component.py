@@ -28,8 +28,8 @@ def load_base_model(
             of a KerasHub preset.
         fingerprint: What the file held when the run began; a changed file is loaded anew.
         model: The base: a SavedModel that embeds images, and its Keras model.
-        preprocessing: What the base's pixels need, by name or as {"scale": ..., "offset": ...}; empty: found inside the
-            model or known from its architecture, never guessed.
+        preprocessing: What pixels need, by name or as {"scale": ..., "offset": ...}; empty: found in the base, never
+            guessed.
         input_size: Height and width in pixels at which the base runs, with the same weights; 0: as it was saved.
         feature_layer: Where the base is cut: a layer's name, an output's of a SavedModel without layers, "penultimate",
             or "auto" for the last output with height and width.

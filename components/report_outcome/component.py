@@ -26,8 +26,7 @@ def report_outcome(  # type: ignore[no-untyped-def]
         outcome: How it ended and why, as JSON.
         notify: Where the outcome of every run goes, as JSON: the URL of a webhook, or a path or gs:// URI of a file;
             empty for nowhere.
-        model_registry: URL of a Kubeflow Model Registry that repeats what the registry says, after every run; empty for
-            none.
+        model_registry: URL of a Kubeflow Model Registry that repeats the registry after every run; empty for none.
     """
     from graftwork.components.report_outcome.step import run as run_step
 

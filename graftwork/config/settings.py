@@ -178,7 +178,7 @@ class GateConfig(Settings):
 
 
 class DriftConfig(Settings):
-    """When tonight's images are no longer those that the champion was trained on, and what then."""
+    """When the data is no longer what it was, and what then."""
 
     action: Literal["warn", "hold", "stop"] = "warn"
     """warn: say so. hold: train and evaluate, and promote nothing. stop: end the run."""
@@ -197,12 +197,12 @@ class RetrainingConfig(Settings):
     """How a model is trained anew."""
 
     warm_start: Literal["both", "base", "champion"] = "both"
-    """From which network a challenger is trained: base, champion, or both, and the better is kept."""
+    """From which network a challenger starts: base, champion, or both, and the better is kept."""
     notify: str = ""
     """Where the outcome of every run goes, as JSON: the URL of a webhook, or a path or gs:// URI of a file; empty for
     nowhere."""
     model_registry: str = Field("", pattern=r"^(https?://.+)?$")
-    """URL of a Kubeflow Model Registry that repeats what the registry says, after every run; empty for none."""
+    """URL of a Kubeflow Model Registry that repeats the registry after every run; empty for none."""
 
 
 class ClusterConfig(Settings):
@@ -248,8 +248,7 @@ class Config(Settings):
     output: str = "graftwork-run"
     """Folder for the model, the report, the metrics and the steps' own outputs."""
     preprocessing: Preprocessing | None = None
-    """What the base's pixels need, by name or as {"scale": ..., "offset": ...}; not given: found inside the model or
-    known from its architecture, never guessed."""
+    """What pixels need, by name or as {"scale": ..., "offset": ...}; not given: found in the base, never guessed."""
     input_size: int | None = Field(None, ge=8)
     """Height and width in pixels at which the base runs, with the same weights; not given: as it was saved."""
     stored_size: int | None = Field(None, ge=8)
@@ -265,8 +264,7 @@ class Config(Settings):
     trust_code: bool = False
     """Whether Python code in the base's file (Lambda layers) may run."""
     precision: Precision = "auto"
-    """What the network computes in while features are extracted and layers trained; the finished model is float32.
-    auto: bfloat16 where the device has it, else float32."""
+    """What the network computes in; auto: bfloat16 where the device has it. The finished model is float32."""
     prepare: PrepareConfig = Field(default_factory=PrepareConfig)
     head: HeadConfig = Field(default_factory=HeadConfig)
     fine_tune: FineTuneConfig = Field(default_factory=FineTuneConfig)
