@@ -91,7 +91,7 @@ def classifier(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     import keras
 
     from graftwork.artifacts import model as model_artifact
-    from graftwork.base_models.load import load_base_model
+    from graftwork.components.load_base_model.load import load_base_model
 
     folder = tmp_path_factory.mktemp("model")
     base = load_base_model(str(base_file), folder / "base")
