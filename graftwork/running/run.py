@@ -142,7 +142,7 @@ def settings_of(
     Raises:
         UserError: A setting is unknown or wrong.
     """
-    from graftwork.config import Config, Settings, merged, read_yaml, validated
+    from graftwork.config import Config, keys, merged, read_yaml, validated
 
     given = {**{key: value for key, value in named.items() if value is not None}, **settings}
     if isinstance(config, Config):
@@ -151,7 +151,7 @@ def settings_of(
         base, where = config.model_dump(exclude_unset=True), "the arguments"
     else:
         base, where = (read_yaml(Path(config)), os.fspath(config)) if config else ({}, "the arguments")
-    groups = {name for name, field in Config.model_fields.items() if isinstance(field.default, Settings)}
+    groups = {key.partition(".")[0] for key in keys() if "." in key}
     overrides: dict[str, Any] = {}
     for key, value in given.items():
         if key in groups and isinstance(value, Mapping):
