@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graftwork import components, config, pipelines
@@ -82,6 +82,7 @@ CONFIGS = st.builds(
 )
 
 
+@settings(deadline=None)  # the first one builds what checks the settings; how long that takes is the machine's matter
 @given(CONFIGS)
 def test_pipeline_parameters_mean_the_configuration(given: Config) -> None:
     parameters = config.as_parameters(given, PARAMETERS)
