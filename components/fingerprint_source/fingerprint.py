@@ -7,7 +7,7 @@ from pathlib import Path
 from graftwork import __version__, storage
 from graftwork.config import HUB
 from graftwork.data import sources
-from graftwork.data.threads import map_in_order
+from graftwork.data.streams import map_in_order
 from graftwork.errors import UserError
 
 

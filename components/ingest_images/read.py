@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from graftwork import storage
 from graftwork.artifacts.ingested import Row
 from graftwork.data import imaging, sources
 
@@ -32,7 +31,7 @@ def read(row: sources.Row) -> Content:
     if row.label is None:
         return Content(replace(known, reason="no label"))
     try:
-        return Content(known, storage.read(row.source) if row.content is None else row.content)
+        return Content(known, row.read())
     except (FileNotFoundError, NotADirectoryError):
         return Content(replace(known, reason="not found"))
     except OSError as error:

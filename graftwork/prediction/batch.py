@@ -14,9 +14,8 @@ import tensorflow as tf
 from graftwork import storage
 from graftwork.artifacts import model as model_artifact
 from graftwork.data import imaging, sources
-from graftwork.data.iteration import batched
 from graftwork.data.shards import WHOLE, Shard
-from graftwork.data.threads import map_in_order
+from graftwork.data.streams import batched, map_in_order
 from graftwork.prediction.served import Served
 from graftwork.registry.resolve import meant
 from graftwork.reporting import progress
