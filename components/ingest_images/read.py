@@ -79,10 +79,9 @@ def _header(content: bytes) -> tuple[str, tuple[int, int]]:
     if not content:
         return "an empty file", _NO_SIZE
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large images; they are judged below
-            with Image.open(io.BytesIO(content)) as image:
-                kind, (width, height) = image.format, image.size
+        # Pillow warns of large images; they are judged below.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
+            kind, (width, height) = image.format, image.size
     except UnidentifiedImageError:
         return "not an image", _NO_SIZE
     except Image.DecompressionBombError:

@@ -255,11 +255,10 @@ def _bind(path: Path, read_only: bool = True) -> Any:
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield whole lines of text; chunks end anywhere, within a character too."""
-    decoder, pending = codecs.getincrementaldecoder("utf-8")("replace"), ""
-    for chunk in chunks:
-        *whole, pending = (pending + decoder.decode(chunk)).split("\n")
+    pending = ""
+    for text in codecs.iterdecode(chunks, "utf-8", "replace"):
+        *whole, pending = (pending + text).split("\n")
         yield from (line + "\n" for line in whole)
-    pending += decoder.decode(b"", final=True)
     if pending:
         yield pending + "\n"
 

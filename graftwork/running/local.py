@@ -149,8 +149,7 @@ def _run(
 ) -> dict[str, Any]:
     from kfp import local
 
-    with warnings.catch_warnings(), _root_logger(lines), contextlib.redirect_stdout(lines):
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"), _root_logger(lines), contextlib.redirect_stdout(lines):
         local.init(runner=runner, pipeline_root=str(output / _STEPS), enable_caching=True)
         try:
             task = pipeline(**parameters)
