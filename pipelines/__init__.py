@@ -18,8 +18,7 @@ def load(name: str) -> Any:
     if name.replace("-", "_") not in NAMES:
         raise UserError(f"there is no pipeline {name!r}", {"pipelines": ", ".join(NAMES)})
     name = name.replace("-", "_")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # KFP's remarks are for authors of pipelines
+    with warnings.catch_warnings(action="ignore"):  # KFP's remarks are for authors of pipelines
         return getattr(importlib.import_module(f"graftwork.pipelines.{name}"), name)
 
 

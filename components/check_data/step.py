@@ -16,7 +16,7 @@ def run(images: Any, champion: Any, drift: Any, report: Any, policy: dict[str, A
     """Compare the KFP artifact `images` with what `champion` was trained on; return what has drifted."""
     config = validated(DriftConfig, policy, "the parameter drift")
     checked = check(images.path, champion.path, config, seed)
-    write_json(Path(drift.path), checked.drift.as_json() if checked.drift else {"why": checked.why})
+    write_json(drift.path, checked.drift.as_json() if checked.drift else {"why": checked.why})
     Path(report.path).write_text(render(checked), encoding="utf-8")
     progress.note(checked.why)
     drifted = {finding.what: finding.says for finding in (checked.drift.drifted if checked.drift else ())}

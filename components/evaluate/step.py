@@ -6,7 +6,7 @@ from typing import Any
 
 from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model as model_artifact
-from graftwork.artifacts.folder import write_json
+from graftwork.artifacts.folder import write_json, write_metrics
 from graftwork.components.evaluate.evaluate import evaluate
 from graftwork.components.evaluate.report import render
 from graftwork.evaluation.selection import select
@@ -46,14 +46,12 @@ def run(
     }
     for name, splits in reached.items():
         results[f"validation_accuracy_{re.sub('[^a-z0-9]+', '_', name)}"] = splits["validation"]["accuracy"]
-    for name, value in results.items():
-        metrics.log_metric(name, value)
-    write_json(Path(metrics.path), results)
+    write_metrics(metrics, results)
     classes = evaluated.evaluation.classes
     if len(classes) <= _MOST_SHOWN:
         classification_metrics.log_confusion_matrix(classes, test["confusion"])
     # KFP keeps the matrix as metadata alone; a file makes its local cache believe in the artifact.
-    write_json(Path(classification_metrics.path), {"classes": classes, "confusion": test["confusion"]})
+    write_json(classification_metrics.path, {"classes": classes, "confusion": test["confusion"]})
     folders = map(model_artifact.read, models)
     page = render(
         evaluated.evaluation,

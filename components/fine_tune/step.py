@@ -1,11 +1,10 @@
 """The step as a pipeline runs it: KFP artifacts and parameters in, metadata and metrics out."""
 
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from graftwork.artifacts.folder import write_json
+from graftwork.artifacts.folder import write_metrics
 from graftwork.components.fine_tune.fine_tune import CANDIDATE, fine_tune
 from graftwork.components.fine_tune.training import best_epoch
 from graftwork.config import FineTuneConfig, parse_point, parse_precision, validated
@@ -40,6 +39,4 @@ def run(
             "epochs": trained["epochs"],
             "training_seconds": trained["seconds"],
         }
-    for name, value in results.items():
-        metrics.log_metric(name, value)
-    write_json(Path(metrics.path), results)
+    write_metrics(metrics, results)

@@ -8,7 +8,7 @@ from graftwork import storage
 from graftwork._version import __version__
 from graftwork.config import HUB
 from graftwork.data import sources
-from graftwork.data.threads import map_in_order
+from graftwork.data.streams import map_in_order
 from graftwork.errors import UserError
 
 

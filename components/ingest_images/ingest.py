@@ -8,7 +8,7 @@ from graftwork.artifacts import ingested
 from graftwork.components.ingest_images.read import fit, read
 from graftwork.data import imaging, sources
 from graftwork.data.shards import WHOLE, Shard
-from graftwork.data.threads import map_in_order
+from graftwork.data.streams import map_in_order
 from graftwork.reporting import progress
 from graftwork.reporting.metering import Meter
 

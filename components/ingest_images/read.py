@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from graftwork import storage
 from graftwork.artifacts.ingested import Row
 from graftwork.data import imaging, sources
 
@@ -32,7 +31,7 @@ def read(row: sources.Row) -> Content:
     if row.label is None:
         return Content(replace(known, reason="no label"))
     try:
-        return Content(known, storage.read(row.source) if row.content is None else row.content)
+        return Content(known, row.read())
     except (FileNotFoundError, NotADirectoryError):
         return Content(replace(known, reason="not found"))
     except OSError as error:
@@ -80,10 +79,9 @@ def _header(content: bytes) -> tuple[str, tuple[int, int]]:
     if not content:
         return "an empty file", _NO_SIZE
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large images; they are judged below
-            with Image.open(io.BytesIO(content)) as image:
-                kind, (width, height) = image.format, image.size
+        # Pillow warns of large images; they are judged below.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
+            kind, (width, height) = image.format, image.size
     except UnidentifiedImageError:
         return "not an image", _NO_SIZE
     except Image.DecompressionBombError:

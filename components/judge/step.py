@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from graftwork.artifacts.folder import write_json
+from graftwork.artifacts.folder import write_json, write_metrics
 from graftwork.components.judge.judge import Policy, judge
 from graftwork.components.judge.report import render
 from graftwork.config import DriftConfig, GateConfig, validated
@@ -28,15 +28,13 @@ def run(
     policy = Policy(gate, validated(DriftConfig, policies[1], "the parameter drift"))
     judged = judge(images.path, evaluation.path, challenger.path, champion.path, drift, policy, seed)
     content = {**judged.verdict.as_json(), "accuracy": judged.accuracy, "policy": gate.model_dump(mode="json")}
-    write_json(Path(verdict.path), content)
+    write_json(verdict.path, content)
     Path(report.path).write_text(render(judged), encoding="utf-8")
     numbers = {f"{who}_accuracy": value for who, value in judged.accuracy.items()}
     numbers |= {
         f"rule_{rule.rule.replace(' ', '_')}": rule.number for rule in judged.verdict.rules if rule.number is not None
     }
-    for name, value in numbers.items():
-        metrics.log_metric(name, value)
-    write_json(Path(metrics.path), numbers)
+    write_metrics(metrics, numbers)
     for rule in judged.verdict.rules:
         progress.note(f"{'pass' if rule.passed else 'FAIL'}  {rule.rule}: {rule.says}")
     progress.note(f"{'promote' if judged.verdict.promote else 'keep the champion'}: {judged.verdict.reason}")

@@ -8,8 +8,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from graftwork.artifacts.images import Record
 from graftwork.artifacts.ingested import Ingested, Row
@@ -38,12 +36,8 @@ class Catalog:
         self.rows = 0
         self.duplicates = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Give back what is open."""
         self._index.close()
         self._stack.close()
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def prepare(
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix=".prepare-", dir=target.parent) as scratch,
-        Catalog(Path(scratch), shards) as catalog,
+        closing(Catalog(Path(scratch), shards)) as catalog,
     ):
         for file, row in meter.fed(ingested.in_order(shards)):
             if row.reason:

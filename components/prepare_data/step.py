@@ -1,9 +1,8 @@
 """The step as a pipeline runs it: KFP artifacts and parameters in, metadata, metrics and a work list out."""
 
-from pathlib import Path
 from typing import Any
 
-from graftwork.artifacts.folder import write_json
+from graftwork.artifacts.folder import write_metrics
 from graftwork.components.prepare_data.prepare import prepare
 from graftwork.config import PrepareConfig, validated
 from graftwork.data.shards import shards
@@ -19,7 +18,5 @@ def run(ingested: list[Any], images: Any, metrics: Any, settings: dict[str, Any]
     images.metadata["fingerprint"] = written.fingerprint
     results = {f"{split}_images": written.size(split) for split in written.counts}
     results |= {"rejected": written.rejected, "duplicates": written.duplicates}
-    for name, value in results.items():
-        metrics.log_metric(name, value)
-    write_json(Path(metrics.path), results)
+    write_metrics(metrics, results)
     return shards(max(1, min(extract_shards, len(written.files["train"]))))

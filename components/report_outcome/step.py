@@ -1,6 +1,5 @@
 """The step as a pipeline runs it: KFP's status in, the outcome out."""
 
-from pathlib import Path
 from typing import Any
 
 from graftwork.artifacts.folder import write_json
@@ -14,7 +13,7 @@ from graftwork.reporting import progress
 def run(status: Any, registry: str, name: str, run: str, outcome: Any, notify: str, model_registry: str) -> None:
     """Write the outcome of a run to the KFP artifact `outcome`, send it to `notify`, and tell the `model_registry`."""
     content = outcome_of(registry, name, run, status.state or "", progress.failure() or status.error_message or "")
-    write_json(Path(outcome.path), content)
+    write_json(outcome.path, content)
     progress.note(f"{content['outcome']}: {content['why']}")
     try:
         if notify:

@@ -1,6 +1,5 @@
 """The step as a pipeline runs it: KFP artifacts in, metadata and metrics out."""
 
-from pathlib import Path
 from typing import Any
 
 from graftwork.artifacts.folder import write_json
@@ -27,4 +26,4 @@ def run(
     model.metadata["test_accuracy"] = test["accuracy"]
     metrics.log_metric("test_accuracy", test["accuracy"])
     metrics.log_metric("test_images", test["n"])
-    write_json(Path(metrics.path), selected.summary)
+    write_json(metrics.path, selected.summary)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from graftwork.data.threads import map_in_order
+from graftwork.data.streams import map_in_order
 
 _MOST_THREADS = 8
 _PIECES = 4

@@ -1,11 +1,10 @@
 """The step as a pipeline runs it: KFP artifacts and parameters in, metadata and metrics out."""
 
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from graftwork.artifacts.folder import write_json
+from graftwork.artifacts.folder import write_metrics
 from graftwork.components.train_head.train import train_head
 from graftwork.config import HeadConfig, validated
 from graftwork.reporting.progress import step
@@ -24,6 +23,4 @@ def run(features: list[Any], base_model: Any, model: Any, metrics: Any, head: di
         "validation_loss": trained["validation"]["loss"],
         "training_seconds": trained["seconds"],
     }
-    for name, value in results.items():
-        metrics.log_metric(name, value)
-    write_json(Path(metrics.path), results)
+    write_metrics(metrics, results)

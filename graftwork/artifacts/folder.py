@@ -10,10 +10,17 @@ from graftwork.errors import UserError
 from graftwork.storage import whole
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write a JSON file for people and machines to read; it appears whole or not at all."""
     with whole.file(path) as file:
         file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_metrics(metrics: Any, numbers: Mapping[str, float]) -> None:
+    """Write numbers to a KFP artifact of metrics: for KFP to show, and as JSON."""
+    for name, number in numbers.items():
+        metrics.log_metric(name, number)
+    write_json(metrics.path, numbers)
 
 
 def write_description(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graftwork.kubeflow.compiling import Compiled, Site
     from graftwork.kubeflow.connection import Kubeflow
     from graftwork.kubeflow.runs import Version
+    from graftwork.kubeflow.schedules import Verb
 
 _COMPILED = "transfer_learning, sweep or retraining; or components, for a file of each step."
 Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning, sweep, retraining, or a file.")]
@@ -195,10 +196,7 @@ def schedule(
 
 @schedules.callback()
 @_takes("address", _ADDRESS)
-def list_schedules(
-    context: typer.Context,
-    address: dict[str, Any],
-) -> None:
+def list_schedules(context: typer.Context, address: dict[str, Any]) -> None:
     """List the recurring runs of a Kubeflow; or pause, resume or delete one."""
     context.obj = address
     if context.invoked_subcommand:
@@ -230,43 +228,31 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the schedule.")]
 
 @schedules.command()
 @_takes("address", _ADDRESS)
-def pause(
-    context: typer.Context,
-    name: Name,
-    address: dict[str, Any],
-) -> None:
+def pause(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
     """Pause a schedule; what runs goes on."""
     _change("pause", name, context, address)
 
 
 @schedules.command()
 @_takes("address", _ADDRESS)
-def resume(
-    context: typer.Context,
-    name: Name,
-    address: dict[str, Any],
-) -> None:
+def resume(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
     """Resume a schedule."""
     _change("resume", name, context, address)
 
 
 @schedules.command()
 @_takes("address", _ADDRESS)
-def delete(
-    context: typer.Context,
-    name: Name,
-    address: dict[str, Any],
-) -> None:
+def delete(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
     """Delete a schedule; its runs stay."""
     _change("delete", name, context, address)
 
 
-def _change(verb: str, name: str, context: typer.Context, given: dict[str, Any]) -> None:
+def _change(verb: "Verb", name: str, context: typer.Context, given: dict[str, Any]) -> None:
     from graftwork.kubeflow import schedules as recurring
 
     # The options may stand before the verb or after it.
     kubeflow = _connect({key: given[key] or context.obj[key] for key in given})
-    getattr(recurring, verb)(kubeflow, name)
+    recurring.change(kubeflow, name, verb)
     print(f"{name}: {verb}d")
 
 

@@ -37,6 +37,14 @@ class Row:
     group: str | None = None
     content: bytes | None = None
 
+    def read(self) -> bytes:
+        """Return the bytes of the image, wherever they are.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        return storage.read(self.source) if self.content is None else self.content
+
 
 def is_table(uri: str) -> bool:
     """Return whether a URI names a table, by its suffix."""

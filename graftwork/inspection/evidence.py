@@ -21,11 +21,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from graftwork import storage
 from graftwork.base_models.backbone import backbone
 from graftwork.base_models.cut import base_of
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
 from graftwork.data import imaging, sources
+from graftwork.data.reading import readable
 from graftwork.errors import UserError
 from graftwork.inspection.describe import Description, feature_layers
 from graftwork.inspection.statistics import divergences, gathered, normalisations, with_moments
@@ -187,8 +187,8 @@ def draw(data: str, images: int, seed: int) -> Sample:
     unreadable = 0
     for label in sorted(kept):
         chance.shuffle(kept[label])
-        read = [_read(row) for row in kept[label][:each]]
-        files[label] = [content for content in read if content]
+        read = [readable(row) for row in kept[label][:each]]
+        files[label] = [content for content, _ in read if content]
         unreadable += len(read) - len(files[label])
     few = [label for label, contents in files.items() if len(contents) < _FOLDS]
     classes = [label for label in files if label not in few]
@@ -199,15 +199,6 @@ def draw(data: str, images: int, seed: int) -> Sample:
     notes += [f"{len(few)} classes have fewer than {_FOLDS} images"] if few else []
     labels = np.repeat(np.arange(len(classes)), [len(files[label]) for label in classes])
     return Sample([content for label in classes for content in files[label]], labels, classes, ", ".join(notes))
-
-
-def _read(row: sources.Row) -> bytes | None:
-    try:
-        content = row.content if row.content is not None else storage.read(row.source)
-        imaging.decode(content)
-    except (OSError, tf.errors.InvalidArgumentError):
-        return None
-    return content
 
 
 def _candidates(description: Description) -> dict[str, Preprocessing]:

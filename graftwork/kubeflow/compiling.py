@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,7 +110,7 @@ def compile_pipeline(
             include_pipeline_manifest=True,
         )
         text = _written(pipeline, kubernetes_manifest_options=options, kubernetes_manifest_format=True)
-        return Compiled(**{**vars(compiled), "text": text})
+        return replace(compiled, text=text)
     return compiled
 
 
@@ -179,8 +179,7 @@ def _described(text: str) -> Compiled:
 
 
 def _written(pipeline: Any, **options: Any) -> str:
-    with tempfile.TemporaryDirectory(prefix="graftwork-") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory(prefix="graftwork-") as folder, warnings.catch_warnings(action="ignore"):
         path = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(path), **options)
         return path.read_text(encoding="utf-8")

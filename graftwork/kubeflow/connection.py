@@ -76,8 +76,7 @@ class Kubeflow:
                     {"host": self.where},
                     next="name yours: --namespace NAME",
                 )
-        with self.saying("connect"), contextlib.redirect_stdout(None), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with self.saying("connect"), contextlib.redirect_stdout(None), warnings.catch_warnings(action="ignore"):
             self.client = kfp.Client(
                 host=self.host,
                 namespace=self.namespace or "kubeflow",

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from croniter import croniter
 
@@ -13,6 +13,7 @@ from graftwork.errors import UserError
 from graftwork.kubeflow.connection import Kubeflow
 from graftwork.kubeflow.runs import EXPERIMENT, Version, experiment
 
+Verb = Literal["pause", "resume", "delete"]
 TIME_ZONE = "the time zone of Kubeflow's scheduler: UTC, unless CRON_SCHEDULE_TIMEZONE is set for it"
 
 
@@ -145,29 +146,20 @@ def all_schedules(kubeflow: Kubeflow) -> list[Any]:
     return list(kubeflow.every(list_, "recurring_runs", namespace=kubeflow.namespace))
 
 
-def pause(kubeflow: Kubeflow, name: str) -> None:
-    """Pause a schedule; what runs goes on."""
-    _each(kubeflow, name, "pause", kubeflow.client.disable_recurring_run)
+def change(kubeflow: Kubeflow, name: str, verb: Verb) -> None:
+    """Pause, resume or delete a schedule; its runs stay, and what runs goes on.
 
-
-def resume(kubeflow: Kubeflow, name: str) -> None:
-    """Resume a schedule."""
-    _each(kubeflow, name, "resume", kubeflow.client.enable_recurring_run)
-
-
-def delete(kubeflow: Kubeflow, name: str) -> None:
-    """Delete a schedule; its runs stay."""
-    _each(kubeflow, name, "delete", kubeflow.client.delete_recurring_run)
-
-
-def _each(kubeflow: Kubeflow, name: str, verb: str, do: Any) -> None:
+    Raises:
+        UserError: There is none of this name, the server refuses, or the connection is lost.
+    """
+    call = {"pause": "disable_recurring_run", "resume": "enable_recurring_run", "delete": "delete_recurring_run"}[verb]
     found = find(kubeflow, name)
     if not found:
         names = sorted({str(run.display_name) for run in all_schedules(kubeflow)})
         raise UserError(f"there is no schedule {name!r}", {"host": kubeflow.where, "there": ", ".join(names) or "none"})
     for run in found:
         with kubeflow.saying(f"{verb} the schedule {name}"):
-            do(run.recurring_run_id)
+            getattr(kubeflow.client, call)(run.recurring_run_id)
 
 
 def _content(run: Any, service_account: str | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graftwork.data.iteration import batched
+from graftwork.data.streams import batched
 from graftwork.prediction.predict import Answer
 from graftwork.reporting import progress
 from graftwork.storage import whole

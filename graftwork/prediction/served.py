@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from graftwork.data.threads import map_in_order
+from graftwork.data.streams import map_in_order
 
 _AT_ONCE = 2
 """Batches asked about at the same time: what one of them leaves idle, the other uses."""

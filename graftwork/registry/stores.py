@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from graftwork import storage
-from graftwork.data.threads import map_in_order
+from graftwork.data.streams import map_in_order
 from graftwork.errors import UserError
 from graftwork.storage import buckets
 

@@ -22,6 +22,7 @@ from graftwork._version import __version__
 from graftwork.data import sources
 from graftwork.errors import UserError
 from graftwork.reporting import progress
+from graftwork.running import kfp_internals
 
 _LABEL = "graftwork.run"
 _VERSION_LABEL = "org.opencontainers.image.version"
@@ -55,29 +56,25 @@ def runner(
     try:
         _check(engine, image)
         from kfp import local
-        from kfp.local import docker_task_handler
 
         binds, found = _binds(parameters, mounts)
         root.mkdir(parents=True, exist_ok=True)  # else the engine makes it, as its own user
         running = _Containers(engine)
-        kfp_runs, docker_task_handler.run_docker_container = docker_task_handler.run_docker_container, running.run
-        try:
-            # Temporary files go to the disk: a table or a base model that is fetched first may be large.
-            with (
-                tempfile.TemporaryDirectory(prefix=".scratch-", dir=root, ignore_cleanup_errors=True) as scratch,
-                running.none_left_behind(),
-            ):
-                own = {"TMPDIR": scratch, "HOME": scratch, progress.FOLDER_VARIABLE: scratch}
-                yield local.DockerRunner(
-                    environment={**environment, **found, **own},
-                    mounts=binds,
-                    labels={_LABEL: running.label},
-                    read_only=True,
-                    tmpfs={"/tmp": ""},
-                    **_fitting(engine.info()),
-                )
-        finally:
-            docker_task_handler.run_docker_container = kfp_runs
+        # Temporary files go to the disk: a table or a base model that is fetched first may be large.
+        with (
+            kfp_internals.replaced(kfp_internals.CONTAINER, running.run),
+            tempfile.TemporaryDirectory(prefix=".scratch-", dir=root, ignore_cleanup_errors=True) as scratch,
+            running.none_left_behind(),
+        ):
+            own = {"TMPDIR": scratch, "HOME": scratch, progress.FOLDER_VARIABLE: scratch}
+            yield local.DockerRunner(
+                environment={**environment, **found, **own},
+                mounts=binds,
+                labels={_LABEL: running.label},
+                read_only=True,
+                tmpfs={"/tmp": ""},
+                **_fitting(engine.info()),
+            )
     finally:
         engine.close()
 
@@ -258,11 +255,10 @@ def _bind(path: Path, read_only: bool = True) -> Any:
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield whole lines of text; chunks end anywhere, within a character too."""
-    decoder, pending = codecs.getincrementaldecoder("utf-8")("replace"), ""
-    for chunk in chunks:
-        *whole, pending = (pending + decoder.decode(chunk)).split("\n")
+    pending = ""
+    for text in codecs.iterdecode(chunks, "utf-8", "replace"):
+        *whole, pending = (pending + text).split("\n")
         yield from (line + "\n" for line in whole)
-    pending += decoder.decode(b"", final=True)
     if pending:
         yield pending + "\n"
 

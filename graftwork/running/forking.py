@@ -13,18 +13,18 @@ import os
 import signal
 import socket
 import sys
-import tempfile
-from pathlib import Path
+
+from graftwork.running import kfp_internals
 
 READY = b"ready"
 FILES = 3
 """What comes with an order: a file with its JSON, where the step's output goes, where its process is reported."""
-_IMPORTED = ("tensorflow", "keras", "pandas", "matplotlib.pyplot", "sklearn.metrics", "kfp.dsl.executor_main")
+_IMPORTED = ("tensorflow", "keras", "pandas", "matplotlib.pyplot", "sklearn.metrics", kfp_internals.EXECUTOR)
 
 
 def main() -> None:
     """Fork a step for each order that comes over the socket, an inherited descriptor, until that is closed."""
-    os.environ["_KFP_RUNTIME"] = "true"  # as the command of a KFP component sets it; read when kfp is imported
+    kfp_internals.prepare_to_execute()
     for name in _IMPORTED:
         with contextlib.suppress(Exception):  # a step that needs it says what is wrong
             importlib.import_module(name)
@@ -70,19 +70,12 @@ def _wait_for_step(request: int, output: int, reports: int) -> None:
 
 
 def _be_step(request: int, output: int) -> None:
-    """Do what the command of a KFP component does: write its source to a file, and run KFP's executor on it."""
     os.dup2(output, sys.stdout.fileno())
     os.dup2(output, sys.stderr.fileno())
     os.close(output)
     with os.fdopen(request, encoding="utf-8") as file:
         order = json.load(file)
-    from kfp.dsl.executor_main import executor_main
-
-    with tempfile.TemporaryDirectory() as folder:
-        module = Path(folder) / "ephemeral_component.py"
-        module.write_text(order["source"], encoding="utf-8")
-        sys.argv = ["executor_main", "--component_module_path", str(module), *order["arguments"]]
-        executor_main()
+    kfp_internals.execute(order)
 
 
 if __name__ == "__main__":

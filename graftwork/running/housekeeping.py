@@ -1,25 +1,15 @@
 """Outputs of steps that no recent run has used go, so that a folder does not grow from night to night."""
 
 import os
-import re
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
-CACHE = ".kfp_cache"
-"""Where KFP remembers in a local run which outputs a step had: a JSON file for each call, named by its key."""
+from graftwork.running.kfp_internals import CACHE, runs, timestamp
+
 RECENT = 5
 """Runs whose outputs stay, and what they have used of earlier ones."""
-_RUN = re.compile(r".+-(?P<began>\d{4}(-\d\d){5}-\d{6})")  # as KFP names the folders of runs
-_BEGAN = "%Y-%m-%d-%H-%M-%S-%f"
-
-
-def runs(root: Path) -> list[tuple[str, Path]]:
-    """Return when each run began, as it sorts, and the folder with the outputs of its steps; the latest last."""
-    found = ((_RUN.fullmatch(path.name), path) for path in (root.iterdir() if root.is_dir() else ()))
-    return sorted((match["began"], path) for match, path in found if match)
 
 
 def clear(root: Path, used: Collection[str]) -> None:
@@ -35,7 +25,7 @@ def clear(root: Path, used: Collection[str]) -> None:
     there = runs(root)
     if len(there) <= RECENT:
         return
-    oldest = datetime.strptime(there[-RECENT][0], _BEGAN).timestamp()
+    oldest = timestamp(there[-RECENT][0])
     entries = list((root / CACHE).glob("*.json"))
     unused = [entry for entry in entries if entry.stat().st_mtime < oldest]
     in_use = "".join(entry.read_text(encoding="utf-8") for entry in entries if entry not in unused)

@@ -1,28 +1,24 @@
 """Run a pipeline on this machine: every step in a process or container of its own, results cached, progress shown."""
 
 import contextlib
-import copy
 import fcntl
 import io
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
 import threading
-import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from graftwork.errors import UserError
 from graftwork.reporting import progress
-from graftwork.running import containers, housekeeping, processes
+from graftwork.running import containers, housekeeping, kfp_internals, processes
 from graftwork.storage import whole
 
 LOG = "run.log"
@@ -35,9 +31,6 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "PYTHONUNBUFFERED": "1",
 }
-
-_FROM_CACHE = re.compile(r"cache hit \(key=(?P<key>[0-9a-f]+)\)")
-_FAILURE = re.compile(r"Task .*'(?P<step>[^']+)'.* finished with status .*FAILURE")
 
 Listener = Callable[[dict[str, Any]], None]
 """Is called with every event of every step, see `progress`."""
@@ -77,7 +70,7 @@ class Done:
 
     def output_of(self, step: str, name: str) -> Path:
         """Return where an output of a step is that has run."""
-        return self.steps / step.replace("_", "-") / name  # as KFP spells it
+        return kfp_internals.output_of(self.steps, step, name)
 
 
 def run(
@@ -136,10 +129,10 @@ def executed(
             parameters = containers.seen_from_containers(parameters)
         lines = _Lines(log, listener)
         try:
-            before = housekeeping.runs(output / _STEPS)
+            before = kfp_internals.runs(output / _STEPS)
             with _runner(image, output / _STEPS, parameters, mounts) as runner:
-                outputs = _run(_fitted(pipeline, image), parameters, output, runner, lines)
-            (_, steps), *_ = set(housekeeping.runs(output / _STEPS)) - set(before)  # not by time: clocks go backwards
+                outputs = _run(kfp_internals.fitted(pipeline, image), parameters, output, runner, lines)
+            (_, steps), *_ = set(kfp_internals.runs(output / _STEPS)) - set(before)  # not by time: clocks go backwards
             yield Done(outputs, steps)
         finally:
             if (output / _STEPS).is_dir():
@@ -168,8 +161,7 @@ def _run(
 ) -> dict[str, Any]:
     from kfp import local
 
-    with warnings.catch_warnings(), _root_logger(lines), contextlib.redirect_stdout(lines):
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"), _root_logger(lines), contextlib.redirect_stdout(lines):
         local.init(runner=runner, pipeline_root=str(output / _STEPS), enable_caching=True)
         try:
             task = pipeline(**parameters)
@@ -180,28 +172,6 @@ def _run(
             reason = lines.crash or "\n".join(lines.last) or str(error)
             raise StepError(f"{step} failed: {reason}\n  log  {output / LOG}") from error
     return dict(task.outputs)
-
-
-def _fitted(pipeline: Any, image: str | None) -> Any:
-    """Return the pipeline in the image and without its retries: no node is taken away here, a mistake stays one.
-
-    Where it says which run this is, no other run ever says the same; KFP would draw one of 10^8 numbers.
-    """
-    from kfp import dsl
-
-    fitted = copy.deepcopy(pipeline)
-    spec, run = fitted.pipeline_spec, f"{datetime.now():%Y-%m-%d-%H-%M-%S}-{uuid.uuid4().hex[:8]}"
-    for graph in (spec.root.dag, *(component.dag for component in spec.components.values())):
-        for task in graph.tasks.values():
-            task.ClearField("retry_policy")
-            for given in task.inputs.parameters.values():
-                if given.runtime_value.constant.string_value == dsl.PIPELINE_JOB_ID_PLACEHOLDER:
-                    given.runtime_value.constant.string_value = run
-    if image is not None:
-        executors = spec.deployment_spec["executors"]
-        for label in executors:
-            executors[label]["container"]["image"] = image
-    return fitted
 
 
 class _Lines(io.TextIOBase):
@@ -231,11 +201,11 @@ class _Lines(io.TextIOBase):
         self._log.flush()
         event = progress.parse(line)
         if event is None:
-            if hit := _FROM_CACHE.search(line):
-                self.from_cache.add(hit["key"])
-            failure = _FAILURE.search(line)
-            if failure and self.failed is None:  # what follows is about the steps that cannot run now
-                self.failed = failure["step"].replace("-", "_")
+            if key := kfp_internals.key_from_cache(line):
+                self.from_cache.add(key)
+            failed = kfp_internals.failed_step(line)
+            if failed and self.failed is None:  # what follows is about the steps that cannot run now
+                self.failed = failed
                 self.crash = self.crash or "\n".join(self.last)
             elif line.strip():
                 self.last.append(line.strip())

@@ -13,9 +13,8 @@ import threading
 from collections.abc import Iterator
 from typing import IO, Any
 
-from graftwork.running import forking
+from graftwork.running import forking, kfp_internals
 
-_EXECUTOR = "kfp.dsl.executor_main"
 _KILLED = -signal.SIGKILL
 
 
@@ -28,15 +27,12 @@ def runner() -> Iterator[Any]:
     first step runs, starts nothing besides.
     """
     from kfp import local
-    from kfp.local import subprocess_task_handler
 
-    processes = Processes(subprocess_task_handler.run_local_subprocess)
-    try:
-        subprocess_task_handler.run_local_subprocess = processes.run
+    with (
+        contextlib.closing(Processes(kfp_internals.current(kfp_internals.PROCESS))) as processes,
+        kfp_internals.replaced(kfp_internals.PROCESS, processes.run),
+    ):
         yield local.SubprocessRunner(use_venv=False)
-    finally:
-        subprocess_task_handler.run_local_subprocess = processes.kfp_runs
-        processes.close()
 
 
 class Processes:
@@ -54,7 +50,7 @@ class Processes:
             self._started += 1
             if self._started == 2 and sys.platform == "linux":  # elsewhere a fork is not safe after such imports
                 self._forks = Forks()
-        order = _order(full_command)
+        order = kfp_internals.order(full_command)
         if order is not None and not env_vars and self._forks is not None and self._forks.ready():
             return self._forks.run(order)
         return int(self.kfp_runs(full_command=full_command, env_vars=env_vars))
@@ -127,11 +123,3 @@ def _follow(lines: IO[str], reported: IO[str]) -> int:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
         raise
-
-
-def _order(command: list[str]) -> dict[str, Any] | None:
-    """Return what KFP's command of a Python component says, None for another command."""
-    match command:
-        case ["sh", _, script, source, *arguments] if f"-m {_EXECUTOR}" in script and "pip install" not in script:
-            return {"source": source, "arguments": arguments}
-    return None

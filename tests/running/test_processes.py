@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from graftwork.data.threads import map_in_order
+from graftwork.data.streams import map_in_order
 from graftwork.running.processes import Forks, Processes
 
 from commands import wait_for

@@ -14,7 +14,6 @@ from graftwork.components.fingerprint_source.fingerprint import fingerprint_data
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import PrepareConfig
 from graftwork.data import sources
-from graftwork.data.threads import map_in_order
 from graftwork.errors import UserError
 from graftwork.storage import buckets
 
@@ -99,24 +98,6 @@ def test_what_is_not_in_the_bucket_is_an_error(bucket: str, tmp_path: Path) -> N
 def test_other_schemes_are_refused() -> None:
     with pytest.raises(UserError, match=r"s3:// is not supported[\s\S]*gs://"):
         storage.is_remote("s3://bucket/name")
-
-
-def test_results_come_in_order_and_a_bounded_number_is_begun_ahead() -> None:
-    begun = []
-
-    def numbers() -> Iterator[int]:
-        for number in range(500):
-            begun.append(number)
-            yield number
-
-    for number, result in enumerate(map_in_order(lambda item: 2 * item, numbers(), workers=3)):
-        assert result == 2 * number
-        assert len(begun) - number < 20
-
-
-def test_an_error_in_one_item_reaches_the_caller() -> None:
-    with pytest.raises(ZeroDivisionError):
-        list(map_in_order(lambda item: 1 / item, [2, 1, 0]))
 
 
 def test_local_files_need_no_client_of_a_bucket(tmp_path: Path) -> None:

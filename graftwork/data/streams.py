@@ -1,12 +1,20 @@
-"""Work on a few items at the same time, in threads."""
+"""Streams of items: taken in groups, or worked on a few at the same time."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Yield the items in groups of a size, the last one perhaps smaller; as itertools does from Python 3.12 on."""
+    remaining = iter(items)
+    while group := tuple(islice(remaining, size)):
+        yield group
 
 
 def map_in_order(
