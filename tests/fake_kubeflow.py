@@ -1,8 +1,8 @@
 """A Kubeflow Pipelines server in memory, for tests: the REST API v2beta1 over real HTTP, spoken to by the real client.
 
 Every request and every answer is checked against the server's own OpenAPI document (kubeflow_api/contract.json); what
-does not conform is listed in `FakeKubeflow.violations`. Answers look like the server's: empty fields are left out, 64-bit
-numbers are strings, and a run that has not finished yet "finished" in 1970.
+does not conform is listed in `FakeKubeflow.violations`. Answers look like the server's: empty fields are left out,
+64-bit numbers are strings, and a run that has not finished yet "finished" in 1970.
 """
 
 import base64
