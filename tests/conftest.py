@@ -101,6 +101,30 @@ def classifier(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder / "model"
 
 
+@pytest.fixture(scope="session")
+def flow(prepared: Path, base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two heads, trained and untrained, which knows nothing; beside each its -evaluation and its -selected model."""
+    from graftwork.components.evaluate.evaluate import evaluate
+    from graftwork.components.extract_features.extract import extract_features
+    from graftwork.components.load_base_model.load import load_base_model
+    from graftwork.components.select_model.select import select_model
+    from graftwork.components.train_head.train import train_head
+    from graftwork.config import HeadConfig
+
+    folder = tmp_path_factory.mktemp("flow")
+    load_base_model(str(base_file), folder / "base")
+    extract_features(prepared, folder / "base", folder / "features")
+    for name, config in (
+        ("untrained", HeadConfig(kind="mlp", hidden_units=2, epochs=1, learning_rate=1e-9)),
+        ("trained", HeadConfig(kind="linear")),
+    ):
+        train_head([folder / "features"], folder / "base", folder / name, config, seed=0)
+        evaluate(prepared, [folder / name], folder / f"{name}-evaluation", seed=0)
+        select_model(folder / f"{name}-evaluation", [folder / name], folder / f"{name}-selected")
+    (folder / "none").mkdir()
+    return folder
+
+
 def every_row(split: Split) -> np.ndarray:
     """Return the features of a split, all at once."""
     return np.concatenate(split.parts)

@@ -1,8 +1,8 @@
 """A Kubeflow Pipelines server in memory, for tests: the REST API v2beta1 over real HTTP, spoken to by the real client.
 
-Every request and every answer is checked against the server's own OpenAPI document; what does not conform is listed
-in `FakeKubeflow.violations`. Answers look like the server's: empty fields are left out, 64-bit numbers are strings,
-and a run that has not finished yet "finished" in 1970.
+Every request and every answer is checked against the server's own OpenAPI document (kubeflow_api/contract.json); what
+does not conform is listed in `FakeKubeflow.violations`. Answers look like the server's: empty fields are left out,
+64-bit numbers are strings, and a run that has not finished yet "finished" in 1970.
 """
 
 import base64
@@ -26,6 +26,7 @@ from jsonschema import Draft4Validator, FormatChecker
 
 Json = dict[str, Any]
 
+CONTRACT = Path(__file__).parent / "kubeflow_api" / "contract.json"
 ROOT = "/apis/v2beta1"
 NEVER = "1970-01-01T00:00:00Z"
 FINISHED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
@@ -98,20 +99,12 @@ class FakeKubeflow:
     """A server on a free port of this machine, from `with` to the end of the block.
 
     Args:
-        swagger: The server's OpenAPI 2.0 document; None to check nothing against it.
         token: The bearer token every request must carry; None for a server without authentication.
         multi_user: Whether everything lives in a namespace.
         namespaces: Those the user may use in multi-user mode.
     """
 
-    def __init__(
-        self,
-        swagger: Path | None,
-        *,
-        token: str | None = None,
-        multi_user: bool = False,
-        namespaces: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, *, token: str | None = None, multi_user: bool = False, namespaces: Sequence[str] = ()) -> None:
         self.token = token
         self.multi_user = multi_user
         self.namespaces = namespaces
@@ -123,7 +116,7 @@ class FakeKubeflow:
         self.recurring_runs: dict[str, Json] = {}
         self.requests: list[Request] = []
         self.violations: list[str] = []
-        self._contract = Contract(json.loads(swagger.read_text())) if swagger else None
+        self._contract = Contract(json.loads(CONTRACT.read_text()))
         self._failures: list[_Failure] = []
         self._latest = datetime.now(UTC)
         self._lock = threading.RLock()
@@ -185,8 +178,7 @@ class FakeKubeflow:
         with self._lock:
             self.requests.append(request)
             failure = self._next_failure(request.path)
-        if self._contract:
-            self.violations += self._contract.check_request(request)
+        self.violations += self._contract.check_request(request)
         if failure:
             time.sleep(failure.delay)
             if failure.drop:
@@ -202,8 +194,7 @@ class FakeKubeflow:
         except Exception as error:
             self.violations.append(f"{request.method} {request.path}: the fake failed: {error!r}")
             status, answer = 500, ApiError(500, repr(error)).body
-        if self._contract:
-            self.violations += self._contract.check_answer(request, status, answer)
+        self.violations += self._contract.check_answer(request, status, answer)
         return status, answer
 
     # Requests

@@ -14,10 +14,8 @@ import urllib3
 from kfp import compiler, dsl
 from kfp_server_api import ApiException
 
-from fake_kubeflow import Contract, FakeKubeflow, Request
+from fake_kubeflow import CONTRACT, Contract, FakeKubeflow, Request
 
-SWAGGER = Path(__file__).parents[2] / "shared/kfp/kfp_api_v2beta1.swagger.json"
-needs_swagger = pytest.mark.skipif(not SWAGGER.exists(), reason=f"{SWAGGER.name} is not here")
 HOURLY = "0 0 * * * *"
 
 
@@ -28,7 +26,7 @@ def no_context_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def server() -> Iterator[FakeKubeflow]:
-    with FakeKubeflow(SWAGGER if SWAGGER.exists() else None) as fake:
+    with FakeKubeflow() as fake:
         yield fake
     assert fake.violations == []
 
@@ -238,9 +236,8 @@ def test_a_token_may_expire(server: FakeKubeflow) -> None:
     assert (refused.value.status, refused.value.reason) == (401, "Unauthorized")
 
 
-@needs_swagger
 def test_namespaces_keep_their_users_apart(package: str) -> None:
-    with FakeKubeflow(SWAGGER, multi_user=True, namespaces=["ours", "also-ours"]) as server:
+    with FakeKubeflow(multi_user=True, namespaces=["ours", "also-ours"]) as server:
         client = kfp.Client(host=server.url, namespace="ours")
         experiment = client.create_experiment("trials")
         client.run_pipeline(experiment.experiment_id, "hello", package, {"text": "x"})
@@ -288,13 +285,12 @@ def test_a_dropped_connection_is_tried_again_when_reading_and_not_when_writing(
 
 
 def test_a_server_that_is_gone_refuses_the_connection() -> None:
-    with FakeKubeflow(None) as server:
+    with FakeKubeflow() as server:
         client = kfp.Client(host=server.url)
     with pytest.raises(urllib3.exceptions.MaxRetryError, match="refused"):
         client.list_runs()
 
 
-@needs_swagger
 @pytest.mark.parametrize(
     ("method", "path", "body", "violation"),
     [
@@ -311,14 +307,13 @@ def test_a_server_that_is_gone_refuses_the_connection() -> None:
     ],
 )
 def test_a_request_that_does_not_conform_is_noticed(method: str, path: str, body: Any, violation: str) -> None:
-    with FakeKubeflow(SWAGGER) as server:
+    with FakeKubeflow() as server:
         send(server, method, f"/apis/v2beta1{path}", body)
     assert re.search(violation, server.violations[0])
 
 
-@needs_swagger
 def test_an_answer_that_does_not_conform_is_noticed() -> None:
-    with FakeKubeflow(SWAGGER) as server:
+    with FakeKubeflow() as server:
         client = kfp.Client(host=server.url)
         experiment_id = client.create_experiment("trials").experiment_id
         assert server.violations == []
@@ -328,9 +323,8 @@ def test_an_answer_that_does_not_conform_is_noticed() -> None:
     assert violation.endswith("answer 200: $.description: 7 is not of type 'string'")
 
 
-@needs_swagger
 def test_64_bit_numbers_may_be_numbers_or_text() -> None:
-    contract = Contract(json.loads(SWAGGER.read_text()))
+    contract = Contract(json.loads(CONTRACT.read_text()))
     for concurrency in (1, "1"):
         request = Request("POST", "/apis/v2beta1/recurringruns", {}, {"max_concurrency": concurrency}, {})
         assert not list(contract.check_request(request))

@@ -9,11 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +27,6 @@ from graftwork.kubeflow.schedules import next_times, parse_cron
 
 from fake_kubeflow import FakeKubeflow
 
-SWAGGER = Path(__file__).parents[3] / "shared/kfp/kfp_api_v2beta1.swagger.json"
 CONFIG = """
 data: gs://photos/birds
 base_model: gs://models/shelf.keras
@@ -37,9 +41,7 @@ GONE = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 @pytest.fixture
 def fake() -> Iterator[FakeKubeflow]:
-    if not SWAGGER.is_file():
-        pytest.skip("the API's OpenAPI document is not beside the project")
-    with FakeKubeflow(SWAGGER) as server:
+    with FakeKubeflow() as server:
         yield server
         assert server.violations == []
 
@@ -348,7 +350,7 @@ class TestMistakes:
         assert "does not exist" in done.stderr
 
     def test_a_missing_or_foreign_namespace(self, config: str) -> None:
-        with FakeKubeflow(SWAGGER if SWAGGER.is_file() else None, multi_user=True, namespaces=["team"]) as fake:
+        with FakeKubeflow(multi_user=True, namespaces=["team"]) as fake:
             missing = graftwork("submit", "sweep", config, "--host", fake.url)
             assert missing.returncode == 2
             assert "--namespace" in missing.stderr
@@ -413,12 +415,8 @@ class TestMistakes:
         assert expected in done.stderr
 
     def test_a_certificate_that_is_not_trusted(self, config: str, tmp_path: Path) -> None:
-        command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost"
-        command += " -addext subjectAltName=DNS:localhost"
-        made = subprocess.run(command.split(), cwd=tmp_path, capture_output=True, check=False)
-        if made.returncode:
-            pytest.skip("openssl is needed to make a certificate")
-        with FakeKubeflow(None) as fake:
+        write_certificate(tmp_path / "cert.pem", tmp_path / "key.pem")
+        with FakeKubeflow() as fake:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
             fake.server.socket = context.wrap_socket(fake.server.socket, server_side=True)
@@ -428,6 +426,20 @@ class TestMistakes:
             assert "certificate is not trusted" in refused.stderr
             trusted = graftwork("submit", "sweep", config, "--host", host, "--ca-file", str(tmp_path / "cert.pem"))
             assert trusted.returncode == 0, trusted.stderr
+
+
+def write_certificate(certificate: Path, key: Path) -> None:
+    """Write a certificate for localhost that nobody has signed but its own key."""
+    secret, name = rsa.generate_private_key(65537, 2048), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "here")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, secret.public_key(), x509.random_serial_number(), now, now + timedelta(2))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(secret, hashes.SHA256())
+    )
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    key.write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 class TestCron:
