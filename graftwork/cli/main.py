@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graftwork import __version__
-from graftwork.cli import kubeflow, models
+from graftwork.cli import kubeflow, models, schedules
 from graftwork.cli.kubeflow import Image, Sets
 from graftwork.errors import EXIT_CODE, UserError
+from graftwork.reporting.levels import VARIABLE, Level
 
 if TYPE_CHECKING:
     from graftwork.config import Config
@@ -37,7 +39,6 @@ app = typer.Typer(
     name="graftwork",
     help="Transfer learning from any saved Keras model, as Kubeflow pipelines.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -232,11 +233,15 @@ def _predict_many(model: str, data: str, output: str) -> None:
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    log_level: Annotated[
+        Level, typer.Option(envvar=VARIABLE, case_sensitive=False, help="How much is said besides results and errors.")
+    ] = Level.INFO,
 ) -> None:
     """Transfer learning from any saved Keras model, as Kubeflow pipelines."""
     if version:
         print(f"graftwork {__version__}")
         raise typer.Exit
+    os.environ[VARIABLE] = log_level
 
 
 def _image(runner: str, image: str | None, mounts: list[str] | None = None) -> str | None:
@@ -317,6 +322,7 @@ def _in_plain_words() -> Iterator[None]:
 
 
 kubeflow.register(app)
+schedules.register(app)
 models.register(app)
 
 if __name__ == "__main__":

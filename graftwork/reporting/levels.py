@@ -2,10 +2,18 @@
 
 import logging
 import os
+from enum import StrEnum
 
 VARIABLE = "GRAFTWORK_LOG_LEVEL"
-LEVELS = ("debug", "info", "warning", "error")
-"""Names of Python's logging, from everything to the least."""
+
+
+class Level(StrEnum):
+    """Names of Python's logging, from everything to the least."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def says(level: int) -> bool:
@@ -14,4 +22,4 @@ def says(level: int) -> bool:
     A name that logging does not have counts as info: no training fails of it.
     """
     name = os.environ.get(VARIABLE, "").lower()
-    return level >= logging.getLevelNamesMapping()[(name if name in LEVELS else "info").upper()]
+    return level >= logging.getLevelNamesMapping()[(name if name in list(Level) else Level.INFO).upper()]
