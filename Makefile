@@ -10,7 +10,7 @@ BUILD ?= docker build
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
         --custom-compile-command "make lock"
 
-.PHONY: demo test test-slow lint bench bench-head bench-memory bench-opening lock image clean
+.PHONY: demo test test-slow lint docs bench bench-head bench-memory bench-opening lock image clean
 
 demo: $(VENV)/.ready-demo            ## Train a classifier of digits from a saved Keras model, about five minutes
 	$(BIN)/graftwork demo --output $(DEMO)
@@ -26,6 +26,9 @@ lint: $(VENV)/.ready-dev             ## Style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy -p graftwork
+
+docs: $(VENV)/.ready-dev             ## The tables in the steps' READMEs, anew from their components
+	$(BIN)/python docs/component_tables.py
 
 bench: $(VENV)/.ready-dev            ## Training, beside the well-known recipes and KerasHub; an hour and a half
 	$(BIN)/python benchmarks/training.py

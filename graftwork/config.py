@@ -218,7 +218,15 @@ class ClusterConfig(Settings):
 
 
 class Config(Settings):
-    """One run, from labelled images and a base model to an evaluated classifier."""
+    """One run, from labelled images and a base model to an evaluated classifier.
+
+    Example:
+        >>> config = graftwork.Config(data="photos", base_model="shelf-2021.keras", fine_tune={"layers": 5})
+        >>> config.fine_tune.layers, config.fine_tune.epochs
+        (5, 5)
+        >>> graftwork.run(config=config, quiet=True, head={"kind": "linear"}, fine_tune={"layers": 0}).selected
+        'head'
+    """
 
     data: str = Field(min_length=1)
     """A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI."""

@@ -16,6 +16,20 @@ class UserError(Exception):
         problem: What is wrong, in one line without a final stop.
         facts: What was looked at, as label -> text; shown one a line in the order given.
         next: What to do about it, one line or several.
+
+    Attributes:
+        problem: As given.
+        facts: As given, as text.
+        next: As given, a list of lines.
+
+    Example:
+        >>> try:
+        ...     graftwork.open_model("nothing")
+        ... except graftwork.UserError as error:
+        ...     print(error)
+        there is no model
+          given     nothing
+          expected  the output of a run, a model folder, or REGISTRY/NAME for the champion of a model
     """
 
     def __init__(

@@ -85,6 +85,22 @@ def base_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def classifier(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that nobody has trained: it has an opinion all the same."""
+    import keras
+
+    from graftwork.artifacts import model as model_artifact
+    from graftwork.base_models.load import load_base_model
+
+    folder = tmp_path_factory.mktemp("model")
+    base = load_base_model(str(base_file), folder / "base")
+    head = keras.Sequential([keras.Input((16,)), keras.layers.Dense(3, activation="softmax")], name=model_artifact.HEAD)
+    made = model_artifact.classifier(base.keras_model(), head)
+    model_artifact.write(folder / "model", made, "classifier", {"stored_size": 28, "classes": CLASSES, **base.origin})
+    return folder / "model"
+
+
 def every_row(split: Split) -> np.ndarray:
     """Return the features of a split, all at once."""
     return np.concatenate(split.parts)

@@ -5,7 +5,7 @@ from typing import Any
 
 from graftwork import storage
 from graftwork.data.shards import Shard
-from graftwork.prediction.batch import predict_with
+from graftwork.prediction.model import open_model
 from graftwork.reporting import progress
 
 
@@ -14,9 +14,8 @@ def run(model: str, data: str, output: str, predictions: Any, shard: str) -> Non
     """Label a share of `data`; write the KFP artifact `predictions` and, if it is given, a file in `output`."""
     share = Shard.parse(shard)
     folder = Path(predictions.path)
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"predictions-{share.number:05}-of-{share.total:05}.parquet"
-    done = predict_with(model, data, folder / name, share)
+    done = open_model(model).predict_to(data, folder / name, shard)
     predictions.metadata["images"], predictions.metadata["unreadable"] = done.images, done.unreadable
     if output:
         storage.upload(folder / name, storage.join(output, name))

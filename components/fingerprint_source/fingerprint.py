@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from graftwork import __version__, storage
+from graftwork import storage
+from graftwork._version import __version__
 from graftwork.config import HUB
 from graftwork.data import sources
 from graftwork.data.threads import map_in_order

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 import graftwork.artifacts.activations  # Keras finds what these two register in files by name
 import graftwork.artifacts.saved_function  # noqa: F401
-from graftwork import __version__
+from graftwork._version import __version__
 from graftwork.artifacts import code as custom_code
 from graftwork.artifacts import model_files
 from graftwork.artifacts import trained_on as records

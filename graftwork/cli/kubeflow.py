@@ -30,6 +30,14 @@ Pipeline = Annotated[
         autocompletion=offers(*pipelines.NAMES, files="*.yaml"),
     ),
 ]
+Compilable = Annotated[
+    str,
+    typer.Argument(
+        metavar="PIPELINE",
+        help="transfer_learning, sweep or retraining; or components, for a file of each step.",
+        autocompletion=offers(*pipelines.NAMES, "components"),
+    ),
+]
 ConfigFile = Annotated[
     str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.", autocompletion=offers(files="*.yaml"))
 ]
@@ -93,24 +101,21 @@ def register(app: typer.Typer) -> None:
 
 @takes("site", _SITE)
 def compile_(
-    pipeline: Annotated[
-        str,
-        typer.Argument(
-            metavar="PIPELINE",
-            help="transfer_learning, sweep or retraining.",
-            autocompletion=offers(*pipelines.NAMES),
-        ),
-    ],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    pipeline: Compilable,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="To write; for components, a folder.")],
     format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.", autocompletion=offers(*_FORMATS))] = "ir",
     namespace: Annotated[str | None, typer.Option(help="Of the resources in a Kubernetes manifest.")] = None,
     json_: Json = False,
     *,
     site: dict[str, Any],
 ) -> None:
-    """Write a pipeline as the file that Kubeflow takes."""
+    """Write a pipeline as the file that Kubeflow takes, or all steps as components for pipelines of your own."""
     from graftwork.kubeflow import compiling
 
+    if pipeline == "components":
+        others = {"--format": format if format != "ir" else None, "--namespace": namespace}
+        _write_components(output, site, others, json_)
+        return
     if format not in compiling.FORMATS:
         raise UserError(f"there is no format {format!r}", {"formats": ", ".join(compiling.FORMATS)})
     if Path(output).suffix not in (".yaml", ".yml"):
@@ -224,6 +229,28 @@ def schedule(
         answer.say(f"schedule  {name}, {what}", schedule=name, change=what, cron=when.cron)
         times = ", ".join(f"{time:%a %d %b %H:%M}" for time in due)
         answer.say(f"due       {times} in {recurring.TIME_ZONE}", due=[time.isoformat() for time in due])
+
+
+def _write_components(output: str, site: dict[str, Any], more: dict[str, str | None], as_json: bool) -> None:
+    from graftwork.kubeflow import compiling
+
+    given = {**more, **{f"--{key.replace('_', '-')}": site[key] for key in site if key != "image"}}
+    if refused := [option for option, value in given.items() if value]:
+        facts = {"given": ", ".join(refused), "expected": "nothing but --output and --image"}
+        next = "say it in the pipeline that uses the components, of its tasks:  kfp.kubernetes"
+        raise UserError("a component cannot have these options", facts, next)
+    folder = Path(output)
+    if folder.suffix in (".yaml", ".yml") or folder.is_file():
+        raise UserError("components are several files", {"output": output}, next="name a folder for them")
+    image = _site(site).image
+    try:
+        files = compiling.write_components(folder, image)
+    except OSError as error:
+        raise UserError("the files cannot be written", {"output": output, "reason": error.strerror}) from None
+    with answering(as_json) as answer:
+        for file in files:
+            answer.say(str(file))
+        answer.say(f"{len(files)} components, image {image}", files=list(map(str, files)), image=image)
 
 
 def _site(options: dict[str, Any]) -> "Site":

@@ -30,9 +30,11 @@ def register(app: typer.Typer) -> None:
 @models.command("list")
 def list_(registry: Uri, name: Name = None, json_: Json = False) -> None:
     """List the versions of a model; of all models, if none is named."""
-    from graftwork.registry.registry import Registry, names, only_name
+    from graftwork.registry import stores
+    from graftwork.registry.registry import Registry
+    from graftwork.registry.resolve import only_name
 
-    chosen = [only_name(registry, name)] if name else names(registry)
+    chosen = [only_name(registry, name)] if name else stores.models(registry)
     states = {each: Registry(registry, each).state() for each in chosen}
     if json_:
         print_json({each: state.model_dump(mode="json", exclude={"history"}) for each, state in states.items()})
@@ -88,7 +90,8 @@ def promote(
     json_: Json = False,
 ) -> None:
     """Let a version serve, without asking the gate. A model from elsewhere becomes a version first."""
-    from graftwork.registry.registry import Registry, author, described, fetched
+    from graftwork.registry.registry import Registry, author, described
+    from graftwork.registry.resolve import fetched
 
     who = author(by, why)
     if what.isdecimal():
@@ -176,7 +179,8 @@ def serve_manifest(
 
 
 def _open(uri: str, name: str | None) -> "Registry":
-    from graftwork.registry.registry import Registry, only_name
+    from graftwork.registry.registry import Registry
+    from graftwork.registry.resolve import only_name
 
     return Registry(uri, only_name(uri, name))
 

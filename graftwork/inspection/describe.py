@@ -1,7 +1,7 @@
 """What a saved model is, and what graftwork would make of it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graftwork.base_models.blocks import Block, blocks
 from graftwork.base_models.load import base_of, open_base
@@ -11,11 +11,17 @@ from graftwork.base_models.structure import recognise
 from graftwork.components.fine_tune.layers import trainable_layers
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
+from graftwork.reporting.shown import Shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from graftwork.inspection.evidence import Evidence
 
 
-@dataclass(frozen=True)
-class Description:
-    """A saved model, described.
+@dataclass(frozen=True, repr=False)
+class Description(Shown):
+    """A saved model, described; at the prompt, in print and in a notebook it reads as `graftwork inspect` prints it.
 
     Attributes:
         opened: The model.
@@ -28,6 +34,12 @@ class Description:
         features: Shape of the features there, without the batch.
         fine_tuned: How many layers of the base could be fine-tuned.
         blocks: The network, from input to output.
+        evidence: What images say about preprocessing and feature layer; None if none were asked.
+
+    Example:
+        >>> description = graftwork.inspect("shelf-2021.keras")
+        >>> description.feature_layer, description.preprocessing, description.input_size
+        ('third', 'none', (24, 24))
     """
 
     opened: OpenedModel
@@ -41,9 +53,18 @@ class Description:
     features: tuple[int | None, ...]
     fine_tuned: int
     blocks: tuple[Block, ...]
+    evidence: "Evidence | None" = None
+
+    def show(self, console: "Console") -> None:
+        """Print what the model is, its blocks, what to do about what is not known, and what images say about it."""
+        from graftwork.inspection.show import show, show_evidence
+
+        show(console, self)
+        if self.evidence:
+            show_evidence(console, self, self.evidence)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the description for machines."""
+        """Return the description for machines; its parts are those of `graftwork inspect --json`."""
         preprocessing = self.preprocessing
         return {
             **self.opened.report,
@@ -64,6 +85,7 @@ class Description:
                 {"last": b.last, "layers": b.layers, "parameters": b.parameters, "output": list(b.output)}
                 for b in self.blocks
             ],
+            **({"evidence": self.evidence.as_json()} if self.evidence else {}),
         }
 
 

@@ -1,4 +1,4 @@
-"""A pipeline as the file that a cluster gets: KFP's intermediate representation, fitted to a site."""
+"""Pipelines and steps as the files that others get: KFP's intermediate representation, fitted to a site."""
 
 import copy
 import hashlib
@@ -16,7 +16,7 @@ from kfp import compiler
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
-from graftwork import pipelines
+from graftwork import pipelines, steps
 from graftwork._version import __version__
 from graftwork.components import IMAGE
 from graftwork.errors import UserError
@@ -114,6 +114,40 @@ def compile_pipeline(
     return compiled
 
 
+def compile_components(image: str = IMAGE) -> dict[str, str]:
+    """Compile every step as a component for pipelines of others; the same arguments give the same bytes.
+
+    Args:
+        image: In which the steps run. Nothing else of a `Site` can be said here: KFP takes a task's secrets and
+            volumes from the pipeline that the task is in.
+
+    Returns:
+        The content of a file for `kfp.components.load_component_from_file`, by the name of the step.
+    """
+    files = {}
+    for name in steps.__all__:
+        component = copy.deepcopy(getattr(steps, name))
+        component.component_spec.implementation.container.image = image
+        files[name] = _with_header(_written(component), "Inputs")
+    return files
+
+
+def write_components(folder: Path, image: str = IMAGE) -> list[Path]:
+    """Write the files of `compile_components`; nothing in the folder changes before all are written.
+
+    Returns:
+        The files, in the order of their names.
+
+    Raises:
+        OSError: The folder cannot be made or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".graftwork-", dir=folder) as aside:
+        for name, text in compile_components(image).items():
+            Path(aside, f"{name}.yaml").write_text(text, encoding="utf-8")
+        return [file.replace(folder / file.name) for file in sorted(Path(aside).iterdir())]
+
+
 def read_compiled(path: str | Path) -> Compiled:
     """Read a file that `compile_pipeline` or KFP's own compiler wrote.
 
@@ -152,11 +186,12 @@ def _written(pipeline: Any, **options: Any) -> str:
         return path.read_text(encoding="utf-8")
 
 
-def _with_header(text: str) -> str:
+def _with_header(text: str, heading: str = "Parameters") -> str:
     """Replace KFP's comment, in which mappings come in an order that changes, by one that says more."""
     spec = next(yaml.safe_load_all(text))
-    lines = [f"{spec['pipelineInfo']['name']}, made by graftwork {__version__}", "", "Parameters:"]
-    for name, entry in spec["root"]["inputDefinitions"]["parameters"].items():
+    lines = [f"{spec['pipelineInfo']['name']}, made by graftwork {__version__}", "", f"{heading}:"]
+    inputs = spec["root"]["inputDefinitions"]
+    for name, entry in {**inputs.get("artifacts", {}), **inputs.get("parameters", {})}.items():
         default = f" [{json.dumps(entry['defaultValue'], sort_keys=True)}]" if "defaultValue" in entry else ""
         lines.append(f"  {name}{default}: {' '.join(entry['description'].split())}")
     body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))

@@ -1,4 +1,4 @@
 """Answers of a finished model, as it will be served: for a few images, and for many.
 
-How good they are is for `evaluation`; which version is meant is for `registry`.
+How good they are is for `evaluation`; which model a user means is for `registry`.
 """

@@ -1,27 +1,17 @@
 """What a model says about many images, row by row, in a parquet file; a bounded number of them in memory."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow as tf
 
-from graftwork import storage
-from graftwork.artifacts import model as model_artifact
-from graftwork.data import imaging, sources
 from graftwork.data.iteration import batched
-from graftwork.data.shards import WHOLE, Shard
-from graftwork.data.threads import map_in_order
-from graftwork.prediction.served import Served
-from graftwork.registry.registry import meant
+from graftwork.prediction.predict import Answer
 from graftwork.reporting import progress
 
-_BATCH = 32
 _ROW_GROUP = 8192
 COLUMNS = pa.schema(
     [
@@ -37,97 +27,43 @@ entry "model" says which one it was."""
 
 
 @dataclass(frozen=True)
-class Done:
+class Labelled:
     """How many images were labelled, and how many could not be read."""
 
     images: int
     unreadable: int
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image of the source: its bytes, or why there are none."""
-
-    source: str
-    content: bytes = b""
-    error: str = ""
-
-
-def predict_with(model: str, data: str, path: Path, shard: Shard = WHOLE) -> Done:
-    """Label the images of a source with whatever model is meant now, see `registry.meant`; else as `predict`."""
-    uri = meant(model)
-    with storage.fetched(uri) as chosen:
-        return predict(chosen, data, path, shard, storage.absolute(uri))
-
-
-def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard = WHOLE, named: str = "") -> Done:
-    """Label the images of a source.
+def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: str, quiet: bool = False) -> Labelled:
+    """Write what a model says to a parquet file, see COLUMNS.
 
     Args:
-        model: A model artifact.
-        data: A folder of images, with sub-folders, or a table with a column image.
-        path: The parquet file to write, see COLUMNS; it appears when it is whole.
-        shard: Which share of the images.
-        named: What the file says of where the model comes from.
+        path: The file.
+        answers: About each image, in the order of the rows.
+        classes: What the probabilities are of.
+        model: What the file says of where the model comes from.
+        quiet: Whether to say nothing of how far it is.
 
     Returns:
-        How many there are.
-
-    Raises:
-        UserError: The model is none, or a base without a head; the source does not exist or is empty.
+        How many images there are.
     """
-    opened = model_artifact.read_classifier(model)
-    classes = opened.description["classes"]
-    served, counted = Served(opened.path), {"images": 0, "unreadable": 0}
-    rows = (row for number, row in enumerate(sources.rows(data, labelled=False)) if shard.deals(number))
-
-    def batches() -> Iterator[dict[str, Any]]:
-        for images in batched(map_in_order(read, rows), _BATCH):
-            readable = [image.content for image in images if not image.error]
-            yield {"images": images, "encoded": tf.constant(readable, tf.string)}
-
-    schema = COLUMNS.with_metadata({"classes": "\n".join(classes), "model": named or str(opened.path)})
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with pq.ParquetWriter(aside, schema) as writer:
-            for group in batched(_said(served, batches(), np.array(classes), counted), _ROW_GROUP):
-                writer.write_table(pa.Table.from_pylist(list(group), schema))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return Done(**counted)
+    counted = {"images": 0, "unreadable": 0}
+    schema = COLUMNS.with_metadata({"classes": "\n".join(classes), "model": model})
+    with pq.ParquetWriter(path, schema) as writer:
+        for group in batched(_rows(answers, classes, counted, quiet), _ROW_GROUP):
+            writer.write_table(pa.Table.from_pylist(list(group), schema))
+    return Labelled(**counted)
 
 
-def read(row: sources.Row) -> Image:
-    """Read one image, and see whether it can be decoded."""
-    try:
-        content = storage.read(row.source) if row.content is None else row.content
-        imaging.decode(content)  # one bad image would otherwise fail its whole batch
-    except OSError as error:
-        return Image(row.source, error=error.strerror or "not found")
-    except tf.errors.InvalidArgumentError:
-        return Image(row.source, error=f"not an image; expected {', '.join(imaging.FORMATS)}")
-    return Image(row.source, content)
-
-
-def _said(
-    served: Served, batches: Iterator[dict[str, Any]], classes: np.ndarray, counted: dict[str, int]
+def _rows(
+    answers: Iterable[Answer], classes: Sequence[str], counted: dict[str, int], quiet: bool
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row of the file for each image, in the order of the source."""
-    for batch, probabilities in served.answers(batches):
-        answers = iter(probabilities)
-        for image in batch["images"]:
-            if image.error:
-                counted["unreadable"] += 1
-                yield {"image": image.source, "error": image.error}
-                continue
-            counted["images"] += 1
-            answer = next(answers)
-            best = int(answer.argmax())
-            yield {
-                "image": image.source,
-                "label": str(classes[best]),
-                "score": float(answer[best]),
-                "probabilities": answer,
-            }
-        progress.report(counted["images"], None, "images")
+    for image, said in answers:
+        counted["images" if said is not None else "unreadable"] += 1
+        if said is None:
+            yield {"image": image.source, "error": image.error}
+            continue
+        best = int(said.argmax())
+        yield {"image": image.source, "label": classes[best], "score": float(said[best]), "probabilities": said}
+        if not quiet:
+            progress.report(counted["images"], None, "images")

@@ -1,55 +1,56 @@
-"""Label images with a model folder, through plain TensorFlow."""
+"""From images to what a model says about each: one way for a few images and for many."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from graftwork.registry.registry import fetched
+import numpy as np
+import tensorflow as tf
+
+from graftwork import storage
+from graftwork.data import imaging
+from graftwork.data.iteration import batched
+from graftwork.data.sources import Row
+from graftwork.data.threads import map_in_order
+from graftwork.prediction.served import Served
 
 _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a model says about one image; `error` says why it cannot, and then the rest is empty."""
+class Image:
+    """An image: its bytes, or why there are none."""
 
-    image: str
-    label: str = ""
-    score: float = 0.0
-    probabilities: dict[str, float] | None = None
+    source: str
+    content: bytes = b""
     error: str = ""
 
 
-def predict(model: str, images: Sequence[str]) -> Iterator[Prediction]:
-    """Yield the label of each image, in order.
+Answer = tuple[Image, np.ndarray | None]
+"""An image and its probabilities, float32 (classes,); None where it cannot be read."""
 
-    Args:
-        model: A model folder, the output of a run, or a model in a registry for its champion: a path or gs:// URI.
-        images: Paths or gs:// URIs.
 
-    Raises:
-        UserError: There is no such model.
-    """
-    import tensorflow as tf
+def answers(served: Served, rows: Iterable[Row]) -> Iterator[Answer]:
+    """Yield what a model says about each image, in their order; a bounded number of them is in memory."""
 
-    from graftwork.artifacts import model as model_artifact
-    from graftwork.data.sources import Row
-    from graftwork.prediction.batch import read
+    def batches() -> Iterator[dict[str, Any]]:
+        for images in batched(map_in_order(read, rows), _BATCH):
+            readable = [image.content for image in images if not image.error]
+            yield {"images": images, "encoded": tf.constant(readable, tf.string)}
 
-    with fetched(model) as folder:
-        opened = model_artifact.read_classifier(folder)
-        served = tf.saved_model.load(str(opened.path)).signatures["serving_default"]
-    classes = opened.description["classes"]
-    for start in range(0, len(images), _BATCH):
-        batch: list[Prediction | bytes] = []
-        for image in images[start : start + _BATCH]:
-            found = read(Row(image, None))
-            batch.append(Prediction(image, error=found.error) if found.error else found.content)
-        readable = [item for item in batch if isinstance(item, bytes)]
-        answers = iter(served(image_bytes=tf.constant(readable))["probabilities"].numpy() if readable else [])
-        for image, item in zip(images[start : start + _BATCH], batch, strict=True):
-            if isinstance(item, Prediction):
-                yield item
-                continue
-            probabilities = dict(zip(classes, map(float, next(answers)), strict=True))
-            label = max(probabilities, key=lambda name: probabilities[name])
-            yield Prediction(image, label, probabilities[label], probabilities)
+    for batch, probabilities in served.answers(batches()):
+        said = iter(probabilities)
+        for image in batch["images"]:
+            yield image, None if image.error else next(said)
+
+
+def read(row: Row) -> Image:
+    """Read one image, and see whether it can be decoded."""
+    try:
+        content = storage.read(row.source) if row.content is None else row.content
+        imaging.decode(content)  # one bad image would otherwise fail its whole batch
+    except OSError as error:
+        return Image(row.source, error=error.strerror or "not found")
+    except tf.errors.InvalidArgumentError:
+        return Image(row.source, error=f"not an image; expected {', '.join(imaging.FORMATS)}")
+    return Image(row.source, content)

@@ -11,13 +11,13 @@ history says of it change in one writing of registry.json.
 
 import getpass
 import json
+import os
 import random
 import re
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,23 +65,37 @@ class Registry:
     Attributes:
         name: Of the model.
         uri: Where its versions lie: the registry's URI and the name.
+
+    Example:
+        >>> registry = graftwork.Registry("models", "shelf")
+        >>> registry.champion()
+        'models/shelf/1'
+        >>> sorted(registry.state().versions)
+        [1]
     """
 
-    def __init__(self, uri: str, name: str) -> None:
+    def __init__(self, uri: str | os.PathLike[str], name: str | None = None) -> None:
         """Open a registry; it need not be there yet.
 
         Args:
             uri: A folder or gs:// URI.
-            name: Of the model: letters, digits, dots, dashes and underscores.
+            name: Of the model: letters, digits, dots, dashes and underscores. None where it is the only one.
 
         Raises:
-            UserError: It is no such name, or no such URI.
+            UserError: It is no such name, or no such URI; without a name, there is no model, or there are several.
         """
+        if name is None:
+            from graftwork.registry.resolve import only_name  # which knows registries
+
+            name = only_name(os.fspath(uri), None)
         if not _NAME.fullmatch(name):
             expected = "letters, digits, dots, dashes and underscores, as in shelf-photos"
             raise UserError(f"{name!r} is no name for a model", {"expected": expected})
-        self.name, self.uri = name, storage.join(uri, name)
+        self.name, self.uri = name, storage.join(os.fspath(uri), name)
         self._store = stores.store(self.uri)
+
+    def __repr__(self) -> str:
+        return f"<Registry {self.uri}>"
 
     @property
     def address(self) -> str:
@@ -335,62 +349,6 @@ def entries(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a version that the graftwork.json of its model folder tells."""
     found = {name: description[name] for name in ("classes", "data", "base") if name in description}
     return found | {"metrics": description.get("metrics", {}).get("test", {})}
-
-
-@contextmanager
-def fetched(model: str) -> Iterator[Path]:
-    """Yield a local folder with the model that is meant.
-
-    Args:
-        model: A model folder, the output of a run, or a model in a registry for its champion: a path or gs:// URI.
-
-    Raises:
-        UserError: Nothing is there, or the model has no champion.
-    """
-    with storage.fetched(meant(model)) as folder:
-        yield folder
-
-
-def meant(model: str) -> str:
-    """Return where the model is that is meant, see `fetched`.
-
-    Raises:
-        UserError: There is no model, or it is one in a registry and has no champion.
-    """
-    place = model.rstrip("/") if storage.is_remote(model) else str(Path(model).resolve())
-    if storage.stat(storage.join(place, FILE)) is not None or stores.store(place).versions():
-        return Registry(storage.parent(place), place.rpartition("/")[2]).champion()
-    for place in (storage.join(model, "model"), model):  # first of a run's output
-        if storage.stat(storage.join(place, stores.WHOLE)) is not None:
-            return place
-    expected = "the output of a run, a model folder, or REGISTRY/NAME for the champion of a model"
-    raise UserError("there is no model", {"given": model, "expected": expected})
-
-
-def names(uri: str) -> list[str]:
-    """Return the names of the models in a registry.
-
-    Raises:
-        UserError: The URI has another scheme, or cannot be listed.
-    """
-    return stores.models(uri)
-
-
-def only_name(uri: str, name: str | None) -> str:
-    """Return the name of the model that is meant; without a name, the only one.
-
-    Raises:
-        UserError: There is none, or there are several.
-    """
-    there = names(uri)
-    if name is None and len(there) == 1:
-        return there[0]
-    if name in there:
-        return str(name)
-    if not there:
-        raise UserError("there are no models in the registry", {"registry": uri})
-    problem = f"there is no model {name!r}" if name else "there are several models, and none is named"
-    raise UserError(problem, {"registry": uri, "models": ", ".join(there)}, next="name it: --name NAME")
 
 
 def _event(author: Author, action: str, *versions: int) -> Event:

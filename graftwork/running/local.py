@@ -44,7 +44,14 @@ Listener = Callable[[dict[str, Any]], None]
 
 
 class StepError(Exception):
-    """A step ended in a way that is not the user's doing."""
+    """A step ended in a way that is not the user's doing; its message says where the log is.
+
+    Example:
+        >>> try:
+        ...     run = graftwork.run(config="config.yaml", quiet=True)
+        ... except graftwork.StepError as error:
+        ...     print(error)
+    """
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,17 @@ def run(
         UserError: A step says that something the user gave is wrong, the folder cannot be used, or no container runs.
         StepError: A step crashed or was killed.
     """
-    results = Results(output / "model", output / "report.html", output / "metrics.json")
+    published = results(output)
     with executed(pipeline, parameters, output, listener, image, mounts) as done:
-        _publish(Path(done.outputs["model"].path), results.model)
-        _publish(Path(done.outputs["report"].path), results.report)
-        _publish(Path(done.outputs["metrics"].path), results.metrics)
-    return results
+        _publish(Path(done.outputs["model"].path), published.model)
+        _publish(Path(done.outputs["report"].path), published.report)
+        _publish(Path(done.outputs["metrics"].path), published.metrics)
+    return published
+
+
+def results(output: Path) -> Results:
+    """Return where the results of a run into a folder lie."""
+    return Results(output / "model", output / "report.html", output / "metrics.json")
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ class TestTheDocument:
 
     def test_every_command_with_json_says_its_keys(self) -> None:
         of = {path for path, command in commands() if any("--json" in each.opts for each in command.params)}
-        assert {f"graftwork {command}" for command in rows("## For machines")} == of
+        assert {f"graftwork {command}" for command in rows("## For machines")} == of | {"graftwork compile components"}
 
 
 class TestCompletion:
@@ -114,7 +114,7 @@ class TestColours:
 
     def shown(self, **variables: str) -> str:
         code = (
-            "import sys; from graftwork.cli.output import console; from graftwork.cli.display import Display\n"
+            "import sys; from graftwork.cli.output import console; from graftwork.running.display import Display\n"
             "display = Display(console(sys.stdout), ['look'])\n"
             "with display.running():\n"
             "    display({'event': 'start', 'step': 'look'})\n"

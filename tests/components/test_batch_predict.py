@@ -8,32 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from graftwork.artifacts import model
-from graftwork.data.shards import Shard
 from graftwork.errors import UserError
-from graftwork.prediction.batch import Done, predict, predict_with
-from graftwork.prediction.predict import predict as predict_few
+from graftwork.prediction.batch import Labelled
+from graftwork.prediction.model import open_model
 from graftwork.registry.registry import Author, Registry
 
 from commands import graftwork
 from conftest import CLASSES
 from fake_buckets import fake_buckets
 from images_on_disk import write_photos
-
-
-@pytest.fixture(scope="module")
-def classifier(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier that nobody has trained: it has an opinion all the same."""
-    import keras
-
-    from graftwork.base_models.load import load_base_model
-
-    folder = tmp_path_factory.mktemp("model")
-    base = load_base_model(str(base_file), folder / "base")
-    head = keras.Sequential([keras.Input((16,)), keras.layers.Dense(3, activation="softmax")], name=model.HEAD)
-    made = model.classifier(base.keras_model(), head)
-    model.write(folder / "model", made, "classifier", {"stored_size": 28, "classes": CLASSES, **base.origin})
-    return folder / "model"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +27,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_image_has_a_row(classifier: Path, photos: Path, tmp_path: Path) -> None:
-    assert predict(classifier, str(photos), tmp_path / "out.parquet") == Done(images=100, unreadable=1)
+    assert open_model(classifier).predict_to(photos, tmp_path / "out.parquet") == Labelled(images=100, unreadable=1)
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.schema.metadata[b"classes"].decode().split("\n") == CLASSES
     frame = table.to_pandas()
@@ -60,10 +43,11 @@ def test_every_image_has_a_row(classifier: Path, photos: Path, tmp_path: Path) -
 
 
 def test_shards_are_shares_of_the_whole(classifier: Path, photos: Path, tmp_path: Path) -> None:
-    predict(classifier, str(photos), tmp_path / "whole.parquet")
+    model = open_model(classifier)
+    model.predict_to(photos, tmp_path / "whole.parquet")
     parts = []
     for number in (1, 2, 3):
-        predict(classifier, str(photos), tmp_path / f"{number}.parquet", Shard(number, 3))
+        model.predict_to(photos, tmp_path / f"{number}.parquet", f"{number}/3")
         parts.append(pd.read_parquet(tmp_path / f"{number}.parquet"))
     joined = pd.concat(parts).sort_values("image").reset_index(drop=True)
     whole = pd.read_parquet(tmp_path / "whole.parquet")
@@ -74,13 +58,13 @@ def test_shards_are_shares_of_the_whole(classifier: Path, photos: Path, tmp_path
 @pytest.mark.parametrize("place", ["run", "version", "registry", "bucket"])
 def test_a_model_is_found_wherever_it_is_meant(place: str, classifier: Path, photos: Path, tmp_path: Path) -> None:
     image = str(next((photos / "red").iterdir()))
-    (expected,) = predict_few(str(classifier), [image])
+    (expected,) = open_model(classifier).predict([image])
     with fake_buckets():
         registry = "gs://shelf/models" if place == "bucket" else str(tmp_path / "models")
         opened = Registry(registry, "squares")
         opened.promote(opened.register(classifier, {}, Author("ann")), None, Author("ann"))
         named = {"run": str(classifier.parent), "version": f"{registry}/squares/1"}.get(place, f"{registry}/squares")
-        (found,) = predict_few(named, [image])
+        (found,) = open_model(named).predict([image])
     assert found == expected
 
 
@@ -89,7 +73,7 @@ def test_the_file_says_which_model_it_was(classifier: Path, photos: Path, tmp_pa
         for registry in ("gs://shelf/models", str(tmp_path / "models")):
             opened = Registry(registry, "squares")
             opened.promote(opened.register(classifier, {}, Author("ann")), None, Author("ann"))
-            predict_with(f"{registry}/squares", str(photos / "red"), tmp_path / "out.parquet")
+            open_model(f"{registry}/squares").predict_to(photos / "red", tmp_path / "out.parquet")
             metadata = pq.read_metadata(tmp_path / "out.parquet").metadata
             assert metadata[b"model"].decode() == f"{registry}/squares/1"
 
@@ -106,7 +90,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(output: str, tm
 def test_a_table_needs_no_labels(classifier: Path, photos: Path, tmp_path: Path) -> None:
     files = sorted(photos.rglob("*.png"))[:5]
     pd.DataFrame({"image": [str(file) for file in files] + ["missing.png"]}).to_csv(tmp_path / "t.csv", index=False)
-    done = predict(classifier, str(tmp_path / "t.csv"), tmp_path / "out.parquet")
+    done = open_model(classifier).predict_to(tmp_path / "t.csv", tmp_path / "out.parquet")
     assert (done.images, done.unreadable) == (5, 1)
     assert "No such file" in pd.read_parquet(tmp_path / "out.parquet").error.iloc[-1]
 
@@ -115,7 +99,8 @@ def test_where_no_image_can_be_read_the_rows_say_so(classifier: Path, tmp_path: 
     (tmp_path / "photos").mkdir()
     for number in range(40):
         (tmp_path / f"photos/{number}.png").write_bytes(b"nothing")
-    assert predict(classifier, str(tmp_path / "photos"), tmp_path / "out.parquet") == Done(images=0, unreadable=40)
+    done = open_model(classifier).predict_to(tmp_path / "photos", tmp_path / "out.parquet")
+    assert done == Labelled(images=0, unreadable=40)
 
 
 @pytest.mark.parametrize("trouble", ["nothing there", "no model", "a base"])
@@ -125,5 +110,5 @@ def test_nothing_is_written_where_something_is_wrong(
     chosen = {"no model": photos, "a base": classifier.parent / "base"}.get(trouble, classifier)
     data = tmp_path / "nothing" if trouble == "nothing there" else photos
     with pytest.raises(UserError):
-        predict(chosen, str(data), tmp_path / "out.parquet")
+        open_model(chosen).predict_to(data, tmp_path / "out.parquet")
     assert list(tmp_path.iterdir()) == []

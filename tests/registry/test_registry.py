@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from graftwork.errors import UserError
 from graftwork.registry import registry as registries
 from graftwork.registry import state as states
-from graftwork.registry.registry import Author, Registry, author, meant, names, only_name
+from graftwork.registry.registry import Author, Registry, author
+from graftwork.registry.resolve import model_uri, only_name
 from graftwork.registry.state import Event, State, Version
+from graftwork.registry.stores import models
 from graftwork.storage import buckets
 
 from exported_models import ANN, FILES, exported, register
@@ -162,11 +164,11 @@ def test_versions_without_a_registry_are_found_by_their_folders(place: str, tmp_
     known = registry.state()
     assert sorted(known.versions) == [1, 2]
     assert known.versions[1].metrics["accuracy"] == 0.9
-    for asked in (registry.champion, lambda: meant(registry.uri), lambda: registry.prune(1, ANN)):
+    for asked in (registry.champion, lambda: model_uri(registry.uri), lambda: registry.prune(1, ANN)):
         with pytest.raises(UserError, match=r"lost which version is the champion[\s\S]*1, 2"):
             asked()
     registry.promote(2, None, ANN)
-    assert registry.champion() == meant(registry.uri) == f"{place}/shelf/2"
+    assert registry.champion() == model_uri(registry.uri) == f"{place}/shelf/2"
     assert registry.state().champion == 2
     assert register(registry, tmp_path, "three") == 3
 
@@ -175,19 +177,19 @@ def test_what_is_meant_by_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     registry = Registry(str(tmp_path / "models"), "shelf")
     register(registry, tmp_path, "one")
     with pytest.raises(UserError, match="no version is the champion"):
-        meant(registry.uri)
+        model_uri(registry.uri)
     registry.promote(1, None, ANN)
     exported(tmp_path / "output/model")
-    assert meant(str(tmp_path / "output")) == str(tmp_path / "output/model")
+    assert model_uri(str(tmp_path / "output")) == str(tmp_path / "output/model")
     for folder in ("models/shelf/1", "output/model"):
-        assert meant(str(tmp_path / folder)) == str(tmp_path / folder)
+        assert model_uri(str(tmp_path / folder)) == str(tmp_path / folder)
     for folder in ("nothing", "models"):
         with pytest.raises(UserError, match=r"there is no model[\s\S]*REGISTRY/NAME"):
-            meant(str(tmp_path / folder))
+            model_uri(str(tmp_path / folder))
     monkeypatch.chdir(registry.uri)
-    assert meant(".") == f"{registry.uri}/1"
+    assert model_uri(".") == f"{registry.uri}/1"
     monkeypatch.chdir(tmp_path / "output/model")
-    assert meant(".") == "."
+    assert model_uri(".") == "."
 
 
 def test_a_registry_that_may_not_be_read_says_so(tmp_path: Path) -> None:
@@ -200,8 +202,8 @@ def test_a_registry_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     def refused() -> None:
         if os.geteuid() == 0:  # whom nothing is refused
             os.seteuid(65534)
-        asked = (registry.state, registry._store.versions, lambda: names(str(tmp_path / "models")))
-        for ask in (*asked, lambda: meant(registry.uri)):
+        asked = (registry.state, registry._store.versions, lambda: models(str(tmp_path / "models")))
+        for ask in (*asked, lambda: model_uri(registry.uri)):
             with pytest.raises(UserError, match=r"cannot be read[\s\S]*Permission denied"):
                 ask()
 
@@ -212,10 +214,10 @@ def test_a_registry_that_may_not_be_read_says_so(tmp_path: Path) -> None:
 
 
 def test_models_are_told_apart(place: str, tmp_path: Path) -> None:
-    assert names(place) == []
+    assert models(place) == []
     for name in ("shelf", "floor"):
         register(Registry(place, name), tmp_path, name)
-    assert names(place) == ["floor", "shelf"]
+    assert models(place) == ["floor", "shelf"]
     assert only_name(place, "floor") == "floor"
     with pytest.raises(UserError, match=r"several models[\s\S]*floor, shelf"):
         only_name(place, None)
@@ -232,7 +234,7 @@ def test_a_name_is_one_folder(name: str, tmp_path: Path) -> None:
 def test_what_is_no_model_is_not_registered(place: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no SavedModel"):
         Registry(place, "shelf").register(tmp_path, {}, ANN)
-    assert names(place) == []
+    assert models(place) == []
 
 
 def test_a_model_describes_itself_where_the_registry_looks() -> None:

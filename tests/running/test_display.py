@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from graftwork.cli.display import Display, show_results
 from graftwork.reporting.metering import in_words
+from graftwork.running.display import Display, show_results
 from graftwork.running.local import Results
 
 STEPS = ["look", "load", "train", "judge"]

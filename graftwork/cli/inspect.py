@@ -1,0 +1,53 @@
+"""The command that says what a saved model is."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+import graftwork
+from graftwork.cli.options import Architecture, CustomObjects, TrustCode
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help="What a base model can be: a file, a folder, a gs:// URI, or a name.")],
+    data: Annotated[
+        str | None, typer.Option(help="Labelled images, to find out by trying what suits the model.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=20, help="How many of them to try.")] = 300,
+    preprocessing: Annotated[str | None, typer.Option(help="What its pixels need, if it is not found.")] = None,
+    input_size: Annotated[int | None, typer.Option(min=8, help="Height and width in pixels.")] = None,
+    feature_layer: Annotated[str, typer.Option(help="Where to cut; of a SavedModel, one of its outputs.")] = "auto",
+    architecture: Architecture = "",
+    custom_objects: CustomObjects = "",
+    trust_code: TrustCode = False,
+    json_: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say what a saved model is, where it would be cut, and what its pixels need."""
+    from rich.console import Console
+
+    from graftwork.reporting.quiet import without_native_log
+
+    console, progress = Console(file=sys.stdout, highlight=False), Console(stderr=True, highlight=False)
+    with without_native_log():
+        description = graftwork.inspect(
+            model,
+            preprocessing=preprocessing,
+            input_size=input_size,
+            feature_layer=feature_layer,
+            architecture=architecture,
+            custom_objects=custom_objects,
+            trust_code=trust_code,
+        )
+        if not json_:
+            description.show(console)  # before the images are tried, which takes a while
+        if data:
+            from graftwork.inspection.inspect import tried
+            from graftwork.inspection.show import show_evidence
+
+            description = tried(description, data, images, say=lambda text: progress.print(text, style="dim"))
+    if json_:
+        print(json.dumps(description.as_json(), indent=2))
+    elif description.evidence:
+        show_evidence(console, description, description.evidence)
