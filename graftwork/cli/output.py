@@ -4,12 +4,9 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document; what is for people goes to standard error.")]
 
@@ -52,13 +49,3 @@ def answering(as_json: bool) -> Iterator[Answer]:
 def print_json(document: Any) -> None:
     """Print a document on standard output."""
     print(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def console(file: TextIO) -> "Console":
-    """Return a console that writes to a file as it is now: a run redirects standard output.
-
-    FORCE_COLOR colours what goes elsewhere than to a terminal; it does not animate it.
-    """
-    from rich.console import Console
-
-    return Console(file=file, highlight=False, force_interactive=None if file.isatty() else False)

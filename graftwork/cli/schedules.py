@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from graftwork.cli.kubeflow import ADDRESS, connect, takes
-from graftwork.cli.output import Answer, Json, answering, console
+from graftwork.cli.output import Answer, Json, answering
+from graftwork.reporting.shown import console
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the schedule.")]
 

@@ -67,7 +67,7 @@ class Display:
                 self._announce_later(self._running[process])
             elif kind == "output":
                 self._open = None
-                self._print(Text(event["text"], style="dim"), logging.DEBUG)
+                self._print(Text.from_ansi(event["text"], style="dim"), logging.DEBUG)
             elif kind == "progress" and process in self._running:
                 self._running[process].progress = event
             elif kind == "note":

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import typer
-from documented import TEXT, rows
+from documented import TEXT, keys, rows
 
 import graftwork as package
 from graftwork.cli import output
@@ -53,7 +53,11 @@ class TestTheDocument:
 
     def test_every_command_with_json_says_its_keys(self) -> None:
         of = {path for path, command in commands() if any("--json" in each.opts for each in command.params)}
-        assert {f"graftwork {command}" for command in rows("## For machines")} == of | {"graftwork compile components"}
+        ways = {"graftwork compile components", "graftwork predict --data"}
+        assert {f"graftwork {command}" for command in rows("## For machines")} == of | ways
+
+    def test_a_retraining_says_its_outcome(self) -> None:
+        assert set(package.Outcome.__dataclass_fields__) == keys("retrain")
 
 
 class TestCompletion:
@@ -61,6 +65,8 @@ class TestCompletion:
         ("line", "expected"),
         [
             ("graftwork mo", "models"),
+            ("graftwork run --runner ", "subprocess docker"),
+            ("graftwork run --pipeline s", "sweep"),
             ("graftwork --log-level w", "warning"),
             ("graftwork compile tr", "transfer_learning"),
             ("graftwork compile sweep --format ", "ir kubernetes-manifest"),
@@ -114,7 +120,7 @@ class TestColours:
 
     def shown(self, **variables: str) -> str:
         code = (
-            "import sys; from graftwork.cli.output import console; from graftwork.running.display import Display\n"
+            "import sys; from graftwork.reporting.shown import console; from graftwork.running.display import Display\n"
             "display = Display(console(sys.stdout), ['look'])\n"
             "with display.running():\n"
             "    display({'event': 'start', 'step': 'look'})\n"

@@ -122,7 +122,7 @@ def test_in_a_narrow_terminal_a_long_note_keeps_its_indentation() -> None:
 def test_the_log_level_says_how_much_is_shown(level: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFTWORK_LOG_LEVEL", level)
     begun, ended = ran("look")
-    said = [{"event": "output", "text": "2026 a line of TensorFlow"}, {"event": "note", "text": "found"}]
+    said = [{"event": "output", "text": "\x1b[95m2026 a line of KFP\x1b[0m"}, {"event": "note", "text": "found"}]
     lines = shown([begun, *said, ended, *ran("train")]).splitlines()
     assert [line.split()[0] for line in lines] == expected
 
