@@ -10,7 +10,7 @@ BUILD ?= docker build
 LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
         --custom-compile-command "make lock"
 
-.PHONY: demo test test-slow lint docs bench bench-head bench-memory bench-opening lock image clean
+.PHONY: demo test test-slow lint bench bench-head bench-memory bench-opening docs lock image clean
 
 demo: $(VENV)/.ready-demo            ## Train a classifier of digits from a saved Keras model, about five minutes
 	$(BIN)/graftwork demo --output $(DEMO)
@@ -27,9 +27,6 @@ lint: $(VENV)/.ready-dev             ## Style, types, layers
 	$(BIN)/lint-imports
 	$(BIN)/mypy -p graftwork
 
-docs: $(VENV)/.ready-dev             ## The tables in the steps' READMEs, anew from their components
-	$(BIN)/python docs/component_tables.py
-
 bench: $(VENV)/.ready-dev            ## Training, beside the well-known recipes and KerasHub; an hour and a half
 	$(BIN)/python benchmarks/training.py
 
@@ -41,6 +38,10 @@ bench-memory: $(VENV)/.ready-dev     ## Peak memory of every step, at 5,000 and 
 
 bench-opening: $(VENV)/.ready-dev    ## Opening a saved model, beside what Keras itself takes
 	$(BIN)/python benchmarks/opening.py
+
+docs: $(VENV)/.ready-dev             ## Write the tables of settings and of the steps' READMEs anew
+	$(BIN)/python docs/write_settings.py
+	$(BIN)/python docs/component_tables.py
 
 lock: $(VENV)/.ready-dev             ## Write the lock files anew
 	$(BIN)/pip install --quiet uv

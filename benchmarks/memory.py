@@ -76,7 +76,7 @@ def run_step(step: str, folder: Path) -> None:
     if step == "load_base_model":
         import keras
 
-        from graftwork.base_models.load import load_base_model
+        from graftwork.components.load_base_model.load import load_base_model
 
         layers = keras.layers
         network = [keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), layers.Conv2D(32, 3, 2, activation="relu")]

@@ -64,11 +64,12 @@ def ingest(
     """Read and check a source, on as many machines as there are shards of it.
 
     Args:
-        data: A folder or a table of labelled images.
+        data: A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI.
         fingerprint: What it holds.
         shards: The shares of it.
         input_size: Of the network that will see the images, in pixels.
-        stored_size: Shorter side in pixels to which larger images are shrunk; 0 for what suits the input size.
+        stored_size: Shorter side in pixels to which larger images are shrunk; 0: 1.15 times the base's input. When
+            retraining, no smaller than the champion's.
         at_least: The same of another model that will be asked about these images; 0 for none.
 
     Returns:
@@ -105,18 +106,14 @@ def tune(given: Given, images: Any, head: Any, **point: Any) -> Any:
 
 def look(given: Given) -> Any:
     """Look what data and base model hold now: the one step that always runs."""
-    task = fingerprint_source(
-        data=given.data,
-        base_model=given.base_model,
-        custom_objects=given.custom_objects,
-        ingest_shards=given.ingest_shards,
-    )
-    return on_cpu(task).set_caching_options(False)
+    return on_cpu(fingerprint_source(**given.of(fingerprint_source))).set_caching_options(False)
 
 
 def load(given: Given, sources: Any, **instead: Any) -> Any:
     """Load the base model, or what is to be loaded in place of it."""
-    return on_cpu(load_base_model(fingerprint=sources.outputs["base_model_fingerprint"], **given.base, **instead))
+    fingerprint = sources.outputs["base_model_fingerprint"]
+    task = load_base_model(uri=given.base_model, fingerprint=fingerprint, **given.of(load_base_model), **instead)
+    return on_cpu(task)
 
 
 def prepare_images(given: Given, sources: Any, base: Any, at_least: Any = 0) -> Prepared:

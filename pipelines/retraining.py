@@ -9,12 +9,11 @@ from graftwork.components.judge.component import judge
 from graftwork.components.promote.component import promote
 from graftwork.components.report_outcome.component import report_outcome
 from graftwork.components.select_model.component import select_model
-from graftwork.config import RetrainingConfig
+from graftwork.config import parameter
 from graftwork.pipelines.grafting import head_on, load, look, prepare_images, tune
-from graftwork.pipelines.interface import Given, Parameter, pipeline
+from graftwork.pipelines.interface import OF_RETRAINING, Given, pipeline
 from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
 
-USUAL = RetrainingConfig()
 STEPS = (
     "fingerprint_source",
     "find_champion",
@@ -34,55 +33,18 @@ STEPS = (
 """In the order they run one after another."""
 
 
-@pipeline(
-    "retraining",
-    "Retraining",
-    registry=Parameter(str, "Where the versions of the model are: a folder or gs:// URI."),
-    name=Parameter(str, "Of the model in the registry."),
-    warm_start=Parameter(
-        str,
-        'From which network a challenger is trained: "base", "champion", or "both" and the better is kept.',
-        USUAL.warm_start,
-    ),
-    gate=Parameter(dict, "When a challenger is promoted, see graftwork.config.GateConfig.", {}),
-    drift=Parameter(
-        dict, "When the data is no longer what it was, and what then, see graftwork.config.DriftConfig.", {}
-    ),
-    notify=Parameter(
-        str,
-        "Where the outcome goes, as JSON: the URL of a webhook, or a path or gs:// URI; empty for nowhere.",
-        USUAL.notify,
-    ),
-    model_registry=Parameter(
-        str, "URL of a Kubeflow Model Registry that follows the registry; empty for none.", USUAL.model_registry
-    ),
-)
+@pipeline("retraining", "Retraining", **{name: parameter(name) for name in OF_RETRAINING})
 def retraining(given: Given) -> None:
     """Train a challenger if anything has changed, and let it serve only if it is better than the champion."""
     run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    reported = report_outcome(
-        registry=given.registry, name=given.name, run=run, notify=given.notify, model_registry=given.model_registry
-    )
+    reported = report_outcome(run=run, **given.of(report_outcome))
     with dsl.ExitHandler(on_cpu(reported).set_caching_options(False), name="retraining"):
         sources = look(given)
         found = find_champion(
-            registry=given.registry,
-            name=given.name,
             data_fingerprint=sources.outputs["data_fingerprint"],
             base_model_fingerprint=sources.outputs["base_model_fingerprint"],
             run=run,
-            preprocessing=given.preprocessing,
-            input_size=given.input_size,
-            feature_layer=given.feature_layer,
-            stored_size=given.stored_size,
-            prepare=given.prepare,
-            head=given.head,
-            fine_tune=given.fine_tune,
-            gate=given.gate,
-            drift=given.drift,
-            warm_start=given.warm_start,
-            precision=given.precision,
-            seed=given.seed,
+            **given.of(find_champion),
         )
         retried(on_cpu(found)).set_caching_options(False)
         champion = found.outputs["champion"]

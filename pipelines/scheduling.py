@@ -9,9 +9,6 @@ from typing import Any
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
-from graftwork.config import ClusterConfig
-
-DEFAULTS = ClusterConfig()
 PARALLELISM = 16
 """How many tasks of one loop run at the same time at most."""
 _REQUEST = {"cpu": "1", "memory": "2Gi"}

@@ -4,16 +4,15 @@ from kfp import dsl
 
 from graftwork.components.evaluate.component import evaluate
 from graftwork.components.select_model.component import select_model
-from graftwork.config import SweepConfig
+from graftwork.config import Parameter, SweepConfig
 from graftwork.pipelines.grafting import Results, graft, tune
-from graftwork.pipelines.interface import Given, Parameter, pipeline
+from graftwork.pipelines.interface import Given, pipeline
 from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
 
 
 @pipeline(
     "sweep",
     "Sweep over depth and learning rate",
-    fine_tune=Parameter(dict, "What all points have in common, see graftwork.config.FineTuneConfig.", {}),
     grid=Parameter(
         list,
         'The points, each as text, as in ["{layers: 5, learning_rate: 0.001}", "{layers: all}"].',

@@ -27,12 +27,12 @@ def as_typed(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
 
 def in_one_process(inputs: Inputs, scratch: Path, epochs: int) -> Evaluate:
     """The same steps as functions, one after the other in this process."""
-    from graftwork.base_models.load import load_base_model
     from graftwork.components.evaluate.evaluate import evaluate
     from graftwork.components.extract_features.extract import extract_features
     from graftwork.components.fine_tune.fine_tune import fine_tune
     from graftwork.components.fingerprint_source.fingerprint import fingerprint_data
     from graftwork.components.ingest_images.ingest import ingest
+    from graftwork.components.load_base_model.load import load_base_model
     from graftwork.components.prepare_data.prepare import prepare
     from graftwork.components.select_model.select import select_model
     from graftwork.components.train_head.train import train_head

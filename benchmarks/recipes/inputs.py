@@ -152,7 +152,7 @@ def _counts(inputs: Inputs) -> Mapping[str, int]:
 
 
 def _prepare_network(inputs: Inputs) -> None:
-    from graftwork.base_models.load import load_base_model
+    from graftwork.components.load_base_model.load import load_base_model
 
     from . import networks
 

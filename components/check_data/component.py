@@ -22,8 +22,8 @@ def check_data(
         champion: The model that serves now, from find_champion; a folder without a model if there is none.
         drift: Everything that was compared, as JSON.
         report: The same for people, with the oddest of the new images.
-        policy: Levels and limits, and what happens beyond them, see graftwork.config.DriftConfig.
-        seed: Of permutations.
+        policy: When the data is no longer what it was, and what then; see graftwork.config.DriftConfig.
+        seed: Of every random choice: the same seed gives the same metrics on the same machine.
 
     Returns:
         What has drifted, in one line; "" if nothing has.

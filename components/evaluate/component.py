@@ -33,7 +33,7 @@ def evaluate(  # type: ignore[no-untyped-def]
         fine_tuned: The same, fine-tuned.
         heads: Several bases with their trained heads.
         sweep: The same, fine-tuned in one or several ways.
-        seed: Of the bootstrap.
+        seed: Of every random choice: the same seed gives the same metrics on the same machine.
     """
     from graftwork.components.evaluate.step import run
 

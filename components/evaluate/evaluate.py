@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from graftwork.artifacts import evaluation, images, model
-from graftwork.artifacts.folder import write_json, written_whole
+from graftwork.artifacts.folder import write_json
 from graftwork.errors import UserError
 from graftwork.evaluation.metrics import Answers, answers, joined, metrics
 from graftwork.prediction.served import Served
 from graftwork.reporting import metering, progress
+from graftwork.storage import whole
 
 _BATCH = 32
 _BATCHES_AHEAD = 2
@@ -76,7 +77,7 @@ def evaluate(
     floor = 0.0
     candidates: dict[str, dict[str, Any]] = {}
     mistakes: dict[str, list[Mistake]] = {}
-    with written_whole(path) as target:
+    with whole.folder(path) as target:
         for name, folder in folders.items():
             served = Served(folder.path)
             candidates[name] = {}

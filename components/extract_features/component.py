@@ -21,7 +21,7 @@ def extract_features(  # type: ignore[no-untyped-def]
         base_model: The base, from load_base_model.
         features: One vector per image, with labels and keys.
         shard: Which share of the images, as in 2/4.
-        precision: What the base computes in: float32, bfloat16, or auto for bfloat16 where the device has it.
+        precision: What the network computes in; auto: bfloat16 where the device has it. The finished model is float32.
     """
     from graftwork.components.extract_features.step import run
 

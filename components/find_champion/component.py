@@ -32,24 +32,27 @@ def find_champion(
     """Fetch the champion, and say whether there is anything new to train on.
 
     Args:
-        registry: A folder or gs:// URI.
-        name: Of the model in it.
+        registry: Where the versions of models are: a folder or gs:// URI with a folder per model.
+        name: Of the model in the registry.
         data_fingerprint: What the data holds now.
         base_model_fingerprint: What the base model holds now.
         run: The pipeline run's ID.
         champion: The model that serves now; a folder without a model if there is none, or nothing is new.
-        preprocessing: As all that follow a parameter of the pipeline: what makes a challenger what it is.
-        input_size: Height and width in pixels.
-        feature_layer: Where the base is cut.
-        stored_size: Shorter side in pixels of the images.
-        prepare: How images become splits.
-        head: How the head is trained.
-        fine_tune: How the last layers are trained on.
-        gate: When a challenger is promoted.
-        drift: When the data is no longer what it was, and what then.
-        warm_start: "base", "champion" or "both": from which network a challenger is trained.
-        precision: Of the network's arithmetic.
-        seed: Of every random choice.
+        preprocessing: What pixels need, by name or as {"scale": ..., "offset": ...}; empty: found in the base, never
+            guessed.
+        input_size: Height and width in pixels at which the base runs, with the same weights; 0: as it was saved.
+        feature_layer: Where the base is cut: a layer's name, an output's of a SavedModel without layers, "penultimate",
+            or "auto" for the last output with height and width.
+        stored_size: Shorter side in pixels to which larger images are shrunk; 0: 1.15 times the base's input. When
+            retraining, no smaller than the champion's.
+        prepare: How images become splits and shards; see graftwork.config.PrepareConfig.
+        head: How the head is trained on cached features; see graftwork.config.HeadConfig.
+        fine_tune: How the last layers of the base are trained on; see graftwork.config.FineTuneConfig.
+        gate: When a challenger takes the champion's place; see graftwork.config.GateConfig.
+        drift: When the data is no longer what it was, and what then; see graftwork.config.DriftConfig.
+        warm_start: From which network a challenger starts: base, champion, or both, and the better is kept.
+        precision: What the network computes in; auto: bfloat16 where the device has it. The finished model is float32.
+        seed: Of every random choice: the same seed gives the same metrics on the same machine.
 
     Returns:
         Output: Whether data, base model and settings make a challenger that was not tried beside this champion yet.

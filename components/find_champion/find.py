@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from graftwork import storage
-from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model_files import DESCRIPTION, HEAD_ON_BASE, TRAINED_ON, without_record
 from graftwork.errors import UserError
 from graftwork.registry.registry import Registry
 from graftwork.registry.state import Event, State, no_champion
 from graftwork.reporting import progress
+from graftwork.storage import whole
 
 _PRINT = 16
 """Characters that are enough to tell what is meant from all else."""
@@ -76,7 +76,7 @@ def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf
     uri = "" if known.champion is None else opened.folder(known.champion)
     if uri:
         opened.tell_servers()  # should a run have died before it could
-    with written_whole(path) as folder:
+    with whole.folder(path) as folder:
         if uri and changed:
             with storage.fetched(uri) as version:
                 shutil.copytree(version, folder, dirs_exist_ok=True)

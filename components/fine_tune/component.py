@@ -24,10 +24,10 @@ def fine_tune(  # type: ignore[no-untyped-def]
         head: The classifier to start from, from train_head.
         model: The fine-tuned classifier; a copy of head where settings say layers 0.
         metrics: Best validation accuracy and loss, epochs, and seconds spent.
-        settings: How many layers and how, see graftwork.config.FineTuneConfig.
+        settings: How the last layers of the base are trained on; see graftwork.config.FineTuneConfig.
         point: Of a sweep: settings that go before those, as in {layers: 5, learning_rate: 0.001}.
-        precision: What the network computes in: float32, bfloat16, or auto for bfloat16 where the device has it.
-        seed: Of every random choice in this step.
+        precision: What the network computes in; auto: bfloat16 where the device has it. The finished model is float32.
+        seed: Of every random choice: the same seed gives the same metrics on the same machine.
     """
     from graftwork.components.fine_tune.step import run
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from graftwork.artifacts import images, model
-from graftwork.artifacts.folder import written_whole
 from graftwork.artifacts.model import BACKBONE
 from graftwork.components.fine_tune.caching import compute, plan
 from graftwork.components.fine_tune.feeding import CachedFeed, Feed, ImagesFeed
@@ -25,6 +24,7 @@ from graftwork.networks import devices
 from graftwork.networks.graph import distinct_names
 from graftwork.reporting import progress
 from graftwork.reporting.metering import Meter, Profile
+from graftwork.storage import whole
 
 CANDIDATE = "fine-tuned"
 
@@ -60,7 +60,7 @@ def fine_tune(
         raise UserError("the base model cannot be fine-tuned", facts, "--set fine_tune.layers=0")
     if config.layers == 0 or frozen:
         progress.note(f"skipped: {f'the base cannot be fine-tuned: {frozen}' if frozen else 'fine_tune.layers is 0'}")
-        with written_whole(path) as folder:
+        with whole.folder(path) as folder:
             shutil.copytree(start.path, folder, dirs_exist_ok=True)
         return model.read(path)
     if start.description["classes"] != data.classes:

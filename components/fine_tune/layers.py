@@ -2,9 +2,9 @@
 
 import keras
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.config import Layers
 from graftwork.errors import UserError
+from graftwork.networks.layers import leaf_layers
 
 PARTS = {"all": 1, "half": 2, "third": 3}
 """Into how many parts the layers are divided, of which the last is trained."""

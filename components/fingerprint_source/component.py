@@ -17,10 +17,11 @@ def fingerprint_source(
     """Look what the data and the base model hold now; whatever depends on what has not changed need not run again.
 
     Args:
-        data: A folder or a table of labelled images; a path or gs:// URI.
-        base_model: A model file or folder, or the name of a model.
-        custom_objects: A module, or a .py file, that registers the classes the model needs.
-        ingest_shards: Into how many shares to divide the reading of the data.
+        data: A folder with one sub-folder per class, or a .csv, .jsonl or .parquet table; a path or gs:// URI.
+        base_model: A .keras, .h5 or SavedModel (a path or gs:// URI), the name of a keras.applications model, or hub:
+            and that of a KerasHub preset.
+        custom_objects: A module, or a .py file (a path or gs:// URI), that registers the classes the base needs.
+        ingest_shards: Over how many machines the reading of the images fans out.
 
     Returns:
         data_fingerprint: SHA-256 over names, sizes and versions of all files.

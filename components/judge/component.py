@@ -31,9 +31,9 @@ def judge(
         report: The same for people.
         metrics: What both reach on the images they were compared on, and the p-value.
         drift: What of the data has drifted, from check_data; "" if nothing has.
-        policy: See graftwork.config.GateConfig.
-        drift_policy: See graftwork.config.DriftConfig.
-        seed: Of the bootstrap.
+        policy: When a challenger takes the champion's place; see graftwork.config.GateConfig.
+        drift_policy: When the data is no longer what it was, and what then; see graftwork.config.DriftConfig.
+        seed: Of every random choice: the same seed gives the same metrics on the same machine.
 
     Returns:
         Whether to promote the challenger.

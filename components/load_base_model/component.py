@@ -28,12 +28,14 @@ def load_base_model(
             of a KerasHub preset.
         fingerprint: What the file held when the run began; a changed file is loaded anew.
         model: The base: a SavedModel that embeds images, and its Keras model.
-        preprocessing: What its pixels need, by name or as JSON with scale and offset; empty to find it.
-        input_size: Height and width in pixels; 0 for the size the model was saved with.
-        feature_layer: Where to cut: a layer's name, "penultimate", or "auto".
-        architecture: Of a file with weights only, the name of its keras.applications model.
-        custom_objects: A module, or a .py file, that registers the classes the model needs.
-        trust_code: Whether Python code in the model's file may run.
+        preprocessing: What pixels need, by name or as {"scale": ..., "offset": ...}; empty: found in the base, never
+            guessed.
+        input_size: Height and width in pixels at which the base runs, with the same weights; 0: as it was saved.
+        feature_layer: Where the base is cut: a layer's name, an output's of a SavedModel without layers, "penultimate",
+            or "auto" for the last output with height and width.
+        architecture: Of a base that is a file with weights only, the name of its keras.applications model.
+        custom_objects: A module, or a .py file (a path or gs:// URI), that registers the classes the base needs.
+        trust_code: Whether Python code in the base's file (Lambda layers) may run.
         instead: A model that graftwork made, to load in place of this one, at its own size and cut: its URI, a # and
             whatever changes when its content does; "" for none.
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from graftwork.artifacts import code
-from graftwork.base_models.load import load_base_model
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import parse_preprocessing
 from graftwork.reporting.progress import step
 

@@ -22,8 +22,8 @@ def prepare_data(
         ingested: Every shard of the source, from ingest_images.
         images: Labelled images in three splits.
         metrics: Images of each split, how many were rejected and how many are duplicates.
-        prepare: Shares of the splits and what may be rejected, see graftwork.config.PrepareConfig.
-        extract_shards: Into how many shares to divide the work on these images at most.
+        prepare: How images become splits and shards; see graftwork.config.PrepareConfig.
+        extract_shards: Over how many machines the extraction of features fans out.
 
     Returns:
         The shares, as in 1/4, for extract_features; no more than there is work for.

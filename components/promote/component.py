@@ -22,8 +22,8 @@ def promote(
     """Do what the verdict says.
 
     Args:
-        registry: A folder or gs:// URI.
-        name: Of the model in it.
+        registry: Where the versions of models are: a folder or gs:// URI with a folder per model.
+        name: Of the model in the registry.
         images: What the challenger was trained on, from prepare_data.
         challenger: From select_model.
         verdict: From judge.

@@ -20,12 +20,13 @@ def report_outcome(  # type: ignore[no-untyped-def]
 
     Args:
         status: Of everything before, by KFP.
-        registry: A folder or gs:// URI.
-        name: Of the model in it.
+        registry: Where the versions of models are: a folder or gs:// URI with a folder per model.
+        name: Of the model in the registry.
         run: The pipeline run's ID.
         outcome: How it ended and why, as JSON.
-        notify: Where the same goes: the URL of a webhook, or a path or gs:// URI of a file; "" for nowhere.
-        model_registry: URL of a Kubeflow Model Registry that is to say what the registry says; "" for none.
+        notify: Where the outcome of every run goes, as JSON: the URL of a webhook, or a path or gs:// URI of a file;
+            empty for nowhere.
+        model_registry: URL of a Kubeflow Model Registry that repeats the registry after every run; empty for none.
     """
     from graftwork.components.report_outcome.step import run as run_step
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from graftwork.artifacts import evaluation, model
-from graftwork.artifacts.folder import write_json, written_whole
+from graftwork.artifacts.folder import write_json
 from graftwork.errors import UserError
 from graftwork.evaluation.selection import select
 from graftwork.reporting import progress
+from graftwork.storage import whole
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def select_model(
         "classes": evaluated.classes,
         "profile": evaluated.profile,
     }
-    with written_whole(path) as folder:
+    with whole.folder(path) as folder:
         shutil.copytree(folders[name].path, folder, dirs_exist_ok=True)
         found = {split: _headline(metrics) for split, metrics in evaluated.candidates[name].items()}
         selection = {"selected": name, "reason": reason}

@@ -24,8 +24,8 @@ def train_head(  # type: ignore[no-untyped-def]
         base_model: The base the features came from.
         model: The trained classifier, a SavedModel that can be trained further.
         metrics: Validation accuracy and loss, and seconds spent.
-        head: Which heads to try and how, see graftwork.config.HeadConfig.
-        seed: Of every random choice in this step.
+        head: How the head is trained on cached features; see graftwork.config.HeadConfig.
+        seed: Of every random choice: the same seed gives the same metrics on the same machine.
     """
     from graftwork.components.train_head.step import run
 

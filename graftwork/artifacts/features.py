@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from graftwork.artifacts import arrays
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
 from graftwork.data.shards import WHOLE, Shard, incomplete
 from graftwork.reporting.metering import Profile
+from graftwork.storage import whole
 
 SCHEMA = "graftwork.features/1"
 DESCRIPTION = "features.json"
@@ -181,7 +182,7 @@ def write(
         ValueError: A split's batches hold more or fewer images than announced.
     """
     dtype = str(description.get("dtype", DTYPES[0]))
-    with written_whole(path) as folder:
+    with whole.folder(path) as folder:
         for split in SPLITS:
             written = arrays.write(_layouts(folder, split, sizes[split], row_shape, dtype), batches[split])
             if written != sizes[split]:

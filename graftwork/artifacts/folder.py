@@ -1,38 +1,19 @@
-"""What every artifact folder has in common: it appears whole or not at all, and says what it is."""
+"""What every artifact folder has in common: it says what it is."""
 
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from graftwork.errors import UserError
-
-
-@contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a folder to write into; it takes the given name only when the block ends without an error."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        yield aside
-        if target.is_dir():
-            shutil.rmtree(target)
-        aside.rename(target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+from graftwork.storage import whole
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file for people and machines to read; it appears whole or not at all."""
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    with whole.file(path) as file:
+        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_description(

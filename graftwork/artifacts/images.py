@@ -20,10 +20,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
 from graftwork.data import imaging
 from graftwork.data.shards import WHOLE, Shard
 from graftwork.reporting.metering import Profile
+from graftwork.storage import whole
 
 SCHEMA = "graftwork.images/1"
 SPLITS = ("train", "validation", "test")
@@ -236,7 +237,7 @@ def write(
     fingerprint = hashlib.sha256(f"{SCHEMA} {stored_size} {classes}".encode())
     counts: dict[str, dict[str, int]] = {}
     shards: dict[str, list[dict[str, Any]]] = {}
-    with written_whole(path) as folder:
+    with whole.folder(path) as folder:
         for split in SPLITS:
             count = Counter[int]()
             shards[split] = list(_write_shards(folder, split, iter(records[split]), sizes[split], count, fingerprint))

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
 from graftwork.data.shards import Shard, incomplete
 from graftwork.reporting.metering import Profile
+from graftwork.storage import whole
 
 SCHEMA = "graftwork.ingested/1"
 DESCRIPTION = "ingested.json"
@@ -109,7 +110,7 @@ def write(
         profile: Called when all is written; returns how the step went.
     """
     start = size = 0
-    with written_whole(path) as folder:
+    with whole.folder(path) as folder:
         with (folder / ROWS).open("w", encoding="utf-8") as lines, (folder / IMAGES).open("wb") as images:
             for row, encoded in rows:
                 images.write(encoded)

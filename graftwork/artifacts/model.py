@@ -13,14 +13,13 @@ A base turns images into features, a classifier into probabilities. Decoding, re
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import graftwork.artifacts.activations  # Keras finds what these two register in files by name
@@ -30,10 +29,12 @@ from graftwork.artifacts import code as custom_code
 from graftwork.artifacts import model_files
 from graftwork.artifacts import trained_on as records
 from graftwork.artifacts.code import NO_CODE, Code
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_description, written_whole
+from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.data import imaging
+from graftwork.networks.layers import is_of_keras, leaf_layers
 from graftwork.reporting.metering import Profile
+from graftwork.storage import whole
 
 SCHEMA, EXTRAS = model_files.SCHEMA, Path(model_files.EXTRAS)
 DESCRIPTION, TRAINED_ON = Path(model_files.DESCRIPTION), Path(model_files.TRAINED_ON)
@@ -134,26 +135,6 @@ def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(pixels, head(backbone(pixels)), name="classifier")
 
 
-def leaf_layers(layer: Any) -> list[Any]:
-    """Return the layers of a model, those of models inside it instead of the inner models; of any layer, itself."""
-    if not isinstance(layer, keras.Model):
-        return [layer]
-    return [leaf for inner in layer.layers for leaf in leaf_layers(inner)]
-
-
-def is_of_keras(layer: Any) -> bool:
-    """Return whether a layer's class is Keras's own, not a subclass that somebody else has written."""
-    return type(layer).__module__.startswith("keras.")
-
-
-def take_weights(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
-    """Set the weights of a model, of its Normalization layers too: they compute with what they derive from them."""
-    model.set_weights(weights)
-    for layer in leaf_layers(model):
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()
-
-
 def write(
     path: str | os.PathLike[str],
     model: keras.Model,
@@ -189,7 +170,7 @@ def write(
         **({"code": code.description()} if code else {}),
         "versions": {name: version(name) for name in ("tensorflow", "keras")} | {"graftwork": __version__},
     }
-    with written_whole(path) as folder:
+    with whole.folder(path) as folder:
         signatures = _signatures(model, role, size, int(description["stored_size"]), description.get("classes", []))
         module = _served(model, list(signatures.values()))
         tf.saved_model.save(module, str(folder), signatures=signatures)

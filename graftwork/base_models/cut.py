@@ -1,14 +1,16 @@
 """Where to cut a trained network: which of its outputs becomes the features."""
 
 import difflib
-from typing import Any
+from dataclasses import dataclass
 
 import keras
 
-from graftwork.artifacts.model import BASE, leaf_layers
-from graftwork.base_models.opened import AUTO, PENULTIMATE, OpenedModel
+from graftwork.artifacts.model import BASE
+from graftwork.base_models.conversion.input_size import at_input_size
+from graftwork.base_models.opened import AUTO, PENULTIMATE, OpenedModel, Request
 from graftwork.errors import UserError
 from graftwork.networks.graph import Node, bottlenecks, calls
+from graftwork.networks.layers import has_weights, leaf_layers
 
 _ENDS_SPACE = (
     keras.layers.Flatten,
@@ -16,6 +18,37 @@ _ENDS_SPACE = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,
 )
+
+
+@dataclass(frozen=True)
+class Base:
+    """The part of an opened model that becomes the base.
+
+    Attributes:
+        model: float32 (n, height, width, 3 or 1) to features, without preprocessing and pooling.
+        feature_layer: The layer it ends with.
+    """
+
+    model: keras.Model
+    feature_layer: str
+
+
+def base_of(opened: OpenedModel, request: Request) -> Base:
+    """Return the part of a model that becomes the base, at the size it was asked for.
+
+    Raises:
+        UserError: It cannot be cut or rebuilt as asked.
+    """
+    size = request.input_size
+    base, cut_at = cut(opened, opened.renamed_to(request.feature_layer))
+    if size and base.input_shape[1:3] != (size, size):
+        base = at_input_size(base, size, opened)
+    if None in base.input_shape[1:3]:
+        facts = {"model": opened.summary, "its input": base.input_shape}
+        raise UserError(
+            "the base model takes images of any size", facts, next="pass the size to use: --set input_size=224"
+        )
+    return Base(base, cut_at)
 
 
 def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
@@ -38,31 +71,17 @@ def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
     return _cut(opened.model, opened, feature_layer)
 
 
-def require_image_input(opened: OpenedModel) -> None:
-    """Raise a UserError unless the model takes one image, RGB or grey."""
-    shapes = [tuple(tensor.shape) for tensor in opened.model.inputs]
-    if len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][-1] in (1, 3):
-        return
-    facts = {
-        "model": opened.summary,
-        "its input": ", ".join(str(shape) for shape in shapes),
-        "expected": "one input of shape (None, height, width, 3), or 1 for grey images",
-    }
-    raise UserError("the base model's input is not an image", facts, next="give a model trained on images")
-
-
 def _cut(model: keras.Model, opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
-    whole = keras.Model(model.inputs, model.outputs)  # a Sequential becomes functional
-    nodes = calls(whole)
+    nodes = calls(model)
     if feature_layer == AUTO:
-        node = _last_spatial(whole, nodes) or _penultimate(opened, nodes)
+        node = _last_spatial(model, nodes) or _penultimate(opened, nodes)
     elif feature_layer == PENULTIMATE:
         node = _penultimate(opened, nodes)
     else:
         node = _named(opened, nodes, feature_layer)
     if isinstance(node.layer, keras.Model) and _is_inside(node, feature_layer):
         inner, name = _cut(node.layer, opened, feature_layer)
-        return keras.Model(whole.inputs, inner(node.inputs[0]), name=BASE), name
+        return keras.Model(model.inputs, inner(node.inputs[0]), name=BASE), name
     if len(node.outputs) != 1 or len(node.outputs[0].shape) not in (2, 3, 4):
         shapes = ", ".join(str(output.shape) for output in node.outputs)
         raise UserError(
@@ -70,7 +89,7 @@ def _cut(model: keras.Model, opened: OpenedModel, feature_layer: str) -> tuple[k
             {"model": opened.summary, "layer": node.layer.name, "output": shapes},
             next="pass another feature_layer",
         )
-    return keras.Model(whole.inputs, node.outputs[0], name=BASE), str(node.layer.name)
+    return keras.Model(model.inputs, node.outputs[0], name=BASE), str(node.layer.name)
 
 
 def _is_inside(node: Node, feature_layer: str) -> bool:
@@ -83,10 +102,10 @@ def _is_inside(node: Node, feature_layer: str) -> bool:
 def _last_spatial(model: keras.Model, nodes: list[Node]) -> Node | None:
     """Return the last call with a feature map that everything passes through, if it comes after layers with weights."""
     found, weighted = None, False
-    single = bottlenecks(nodes, {id(model.outputs[0])})
+    single = bottlenecks(nodes, model.outputs[0])
     for node in nodes:
-        weighted = weighted or _has_weights(node.layer)
-        if id(node) not in single or not node.inputs:
+        weighted = weighted or has_weights(node.layer)
+        if id(node) not in single:
             continue
         if isinstance(node.layer, _ENDS_SPACE) or len(node.outputs[0].shape) != 4:
             break
@@ -102,14 +121,14 @@ def _penultimate(opened: OpenedModel, nodes: list[Node]) -> Node:
 
     Of a last call that is a whole model with more than its classifier inside, that call itself: the place is inside.
     """
-    classifier = next((node for node in reversed(nodes) if _has_weights(node.layer)), None)
+    classifier = next((node for node in reversed(nodes) if has_weights(node.layer)), None)
     if classifier is not None and isinstance(classifier.layer, keras.Model):
         weighted = [layer for layer in leaf_layers(classifier.layer) if layer.weights]
         if len(weighted) > 1:
             return classifier
     if classifier is not None:
         for node in nodes:
-            if node.inputs and node.outputs[0] is classifier.inputs[0]:
+            if node.outputs[0] is classifier.inputs[0]:
                 return node
     raise UserError(
         "the base model has no layer before its classifier",
@@ -132,7 +151,3 @@ def _named(opened: OpenedModel, nodes: list[Node], name: str) -> Node:
         {"model": opened.summary, "last layers": ", ".join(names[-5:])},
         next=f"did you mean {' or '.join(close)}?" if close else f"pass one of its layers, {AUTO} or {PENULTIMATE}",
     )
-
-
-def _has_weights(layer: Any) -> bool:
-    return bool(getattr(layer, "weights", None))

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 
 from graftwork.artifacts.code import NO_CODE, Code
-from graftwork.artifacts.model import leaf_layers
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.base_models.proof import TOLERANCE
+from graftwork.base_models.conversion.equivalence import TOLERANCE
 from graftwork.config import ScaleOffset
+from graftwork.networks.layers import leaf_layers
 
 AUTO, PENULTIMATE = "auto", "penultimate"
 EXPECTED = (

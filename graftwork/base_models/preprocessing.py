@@ -12,14 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.artifacts.saved_function import SavedFunction
-from graftwork.base_models.architectures import families_of, known_by_names, preprocessing_of
+from graftwork.base_models.architectures.families import families_of, known_by_names, preprocessing_of
+from graftwork.base_models.architectures.recognition import recognise
 from graftwork.base_models.opened import OpenedModel
-from graftwork.base_models.structure import recognise
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
 from graftwork.errors import UserError
-from graftwork.networks.graph import Node, calls
+from graftwork.networks.graph import Node, calls, has_graph
+from graftwork.networks.layers import has_weights, leaf_layers
 
 _GREYS = (0.0, 0.2, 1.0, 51.0, 255.0)
 """Both ranges, [0, 1] and [0, 255], with what lies at a fifth of them, to see whether the arithmetic is linear."""
@@ -174,18 +174,17 @@ def _front(model: keras.Model, images: Sequence[np.ndarray]) -> Iterator[tuple[A
     Yields:
         Each layer of that part with what comes out of it, and None with what goes on into a layer with weights.
     """
-    whole = keras.Model(model.inputs, model.outputs)  # a Sequential becomes functional
-    reached = {id(tensor): tensor for tensor in whole.inputs}
+    reached = {id(tensor): tensor for tensor in model.inputs}
     nodes: list[Node] = []
-    for node in calls(whole):
+    for node in calls(model):
         if any(id(tensor) in reached for tensor in node.inputs):
             nodes.append(node)
             if all(id(tensor) in reached for tensor in node.inputs) and not _has_weights(node.layer):
                 reached |= {id(tensor): tensor for tensor in node.outputs}
-    values = dict(zip(reached, _run(keras.Model(whole.inputs, list(reached.values())), images), strict=True))
+    values = dict(zip(reached, _run(keras.Model(model.inputs, list(reached.values())), images), strict=True))
     for node in nodes:
         given = [values[id(tensor)] for tensor in node.inputs if id(tensor) in values]
-        if getattr(node.layer, "layers", None) and hasattr(node.layer, "inputs") and len(given) == len(node.inputs):
+        if has_graph(node.layer) and len(given) == len(node.inputs):
             yield from _front(node.layer, given)
         elif id(node.outputs[0]) in values:
             yield node.layer, [values[id(tensor)] for tensor in node.outputs]
@@ -197,7 +196,7 @@ def _has_weights(layer: Any) -> bool:
     """Return whether a layer, frozen or not, belongs to the network and not to what prepares its pixels."""
     return any(
         isinstance(leaf, SavedFunction)  # which may hold its weights as constants
-        or (getattr(leaf, "weights", None) and not isinstance(leaf, keras.layers.Normalization))
+        or (has_weights(leaf) and not isinstance(leaf, keras.layers.Normalization))
         for leaf in leaf_layers(layer)
     )
 

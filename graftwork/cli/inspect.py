@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 import graftwork
-from graftwork.cli.options import Architecture, CustomObjects, TrustCode
+from graftwork.cli.help import SETTING
+from graftwork.cli.options import Architecture, CustomObjects, Preprocessing, TrustCode
 from graftwork.cli.output import Json, print_json
 from graftwork.reporting.shown import console
 
@@ -17,9 +18,9 @@ def inspect(
         str | None, typer.Option(help="Labelled images, to find out by trying what suits the model.")
     ] = None,
     images: Annotated[int, typer.Option(min=20, help="How many of them to try.")] = 300,
-    preprocessing: Annotated[str | None, typer.Option(help="What its pixels need, if it is not found.")] = None,
-    input_size: Annotated[int | None, typer.Option(min=8, help="Height and width in pixels.")] = None,
-    feature_layer: Annotated[str, typer.Option(help="Where to cut; of a SavedModel, one of its outputs.")] = "auto",
+    preprocessing: Preprocessing = None,
+    input_size: Annotated[int | None, typer.Option(min=8, help=SETTING)] = None,
+    feature_layer: Annotated[str, typer.Option(help=SETTING)] = "auto",
     architecture: Architecture = "",
     custom_objects: CustomObjects = "",
     trust_code: TrustCode = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graftwork import pipelines
+from graftwork import pipelines, storage
 from graftwork.cli.completion import offers
 from graftwork.cli.output import FAILED, INTERRUPTED, Answer, Json, answering
 from graftwork.errors import UserError
@@ -123,13 +123,7 @@ def compile_(
     compiled = compiling.compile_pipeline(
         pipeline, _site(site), "ir" if format == "ir" else "kubernetes-manifest", namespace
     )
-    target = Path(output)
-    aside = target.with_name(f".{target.name}.partial")
-    try:
-        aside.write_text(compiled.text, encoding="utf-8")
-        aside.replace(target)
-    except OSError as error:
-        raise UserError("the file cannot be written", {"output": output, "reason": error.strerror}) from None
+    storage.write(output, compiled.text.encode())
     with answering(json_) as answer:
         answer.say(
             f"{output}  {compiled.name} {compiled.version}, image {compiled.image}",

@@ -8,11 +8,13 @@ import typer
 
 from graftwork import __version__
 from graftwork.cli import inspect, kubeflow, models, predict, run, schedules
+from graftwork.cli.help import Commands
 from graftwork.errors import EXIT_CODE, UserError
 from graftwork.reporting.levels import VARIABLE, Level
 
 app = typer.Typer(
     name="graftwork",
+    cls=Commands,
     help="Transfer learning from any saved Keras model, as Kubeflow pipelines.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graftwork.cli.completion import offers
+from graftwork.cli.help import SETTING, Commands
 from graftwork.cli.output import Json, answering, print_json
 from graftwork.errors import UserError
 
@@ -12,13 +13,15 @@ if TYPE_CHECKING:
     from graftwork.registry.registry import Registry
     from graftwork.registry.state import State, Version
 
-Uri = Annotated[str, typer.Option("--registry", metavar="URI", help="A folder or gs:// URI with a folder per model.")]
+Uri = Annotated[str, typer.Option("--registry", metavar="URI", help=SETTING)]
 Name = Annotated[str | None, typer.Option(help="Of the model, where the registry holds several.")]
 Why = Annotated[str, typer.Option(help="For the history, in one line.")]
 By = Annotated[str, typer.Option(help="For the history. Else: the user of this machine.")]
 _FORMATS = ("kserve", "tensorflow-serving")
 
-models = typer.Typer(help="The versions of a model in a registry, and which of them serves.", no_args_is_help=True)
+models = typer.Typer(
+    cls=Commands, help="The versions of a model in a registry, and which of them serves.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:

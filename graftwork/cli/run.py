@@ -11,17 +11,18 @@ import typer
 
 import graftwork
 from graftwork.cli.completion import offers
+from graftwork.cli.help import SETTING
 from graftwork.cli.kubeflow import ConfigFile, Image, Sets
-from graftwork.cli.options import Architecture, CustomObjects, TrustCode
+from graftwork.cli.options import Architecture, CustomObjects, Preprocessing, TrustCode
 from graftwork.cli.output import FAILED, INTERRUPTED, Json, print_json
 from graftwork.reporting.shown import console
 
 if TYPE_CHECKING:
     from graftwork.config import Config
 
-Data = Annotated[str | None, typer.Option(help="A folder per class, or a .csv, .jsonl or .parquet table.")]
-BaseModel = Annotated[str | None, typer.Option(help="A .keras, .h5 or SavedModel, or a keras.applications name.")]
-Output = Annotated[str | None, typer.Option(help="Folder for what comes out.")]
+Data = Annotated[str | None, typer.Option(help=SETTING)]
+BaseModel = Annotated[str | None, typer.Option(help=SETTING)]
+Output = Annotated[str | None, typer.Option(help=SETTING)]
 Pipeline = Annotated[
     str,
     typer.Option(
@@ -43,7 +44,7 @@ def run(
     config_file: ConfigFile = None,
     data: Data = None,
     base_model: BaseModel = None,
-    preprocessing: Annotated[str | None, typer.Option(help="What the base's pixels need, if it is not found.")] = None,
+    preprocessing: Preprocessing = None,
     architecture: Architecture = "",
     custom_objects: CustomObjects = "",
     trust_code: TrustCode = False,
@@ -67,8 +68,8 @@ def run(
 
 def retrain(
     config_file: ConfigFile = None,
-    registry: Annotated[str | None, typer.Option(metavar="URI", help="A folder or gs:// URI.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the model in the registry.")] = None,
+    registry: Annotated[str | None, typer.Option(metavar="URI", help=SETTING)] = None,
+    name: Annotated[str | None, typer.Option(help=SETTING)] = None,
     data: Data = None,
     base_model: BaseModel = None,
     output: Output = None,
@@ -87,7 +88,7 @@ def retrain(
 
 
 def demo(
-    output: Annotated[str, typer.Option(help="Folder for everything.")] = "graftwork-demo",
+    output: Annotated[str, typer.Option(help=SETTING)] = "graftwork-demo",
     set_: Sets = None,
     runner: Runner = "subprocess",
     image: Image = None,

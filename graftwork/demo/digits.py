@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graftwork.artifacts.folder import written_whole
+from graftwork.storage import whole
 
 CLASSES = tuple("0123456789")
 PER_CLASS = 500
@@ -32,7 +32,7 @@ def write(folder: Path) -> None:
 
     pixels, labels = mnist_data()  # float64 (5000, 784) in [0, 255]; int (5000,)
     images = pixels.astype(np.uint8).reshape(-1, _SIDE, _SIDE)
-    with written_whole(folder) as aside:
+    with whole.folder(folder) as aside:
         for digit in CLASSES:
             (aside / digit).mkdir()
             for name, image in zip(_names(), images[labels == int(digit)], strict=True):

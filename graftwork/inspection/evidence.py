@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from graftwork import storage
 from graftwork.base_models.backbone import backbone
-from graftwork.base_models.load import base_of
+from graftwork.base_models.cut import base_of
 from graftwork.config import PREPROCESSING_NAMES, ScaleOffset
 from graftwork.data import imaging, sources
 from graftwork.errors import UserError

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from graftwork.artifacts.model import leaf_layers
+from graftwork.networks.layers import leaf_layers
 
 _SMALLEST = 1e-12
 

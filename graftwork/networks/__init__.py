@@ -1,1 +1,1 @@
-"""What is done to a network before its frozen part runs: unrolled, split, folded, computed in less precision."""
+"""A network of Keras, whatever it is for: its layers, its graph, and what is done to it before its frozen part runs."""

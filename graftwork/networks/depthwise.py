@@ -28,7 +28,7 @@ def with_fast_gradients(network: keras.Model) -> keras.Model:
     instead = {
         id(node.layer): _FastGradient(node.layer)
         for node in calls(network)
-        if node.inputs and _gains(node.layer, node.inputs[0].shape, node.outputs[0].shape)
+        if _gains(node.layer, node.inputs[0].shape, node.outputs[0].shape)
     }
     return replaced(network, instead) if instead else network
 

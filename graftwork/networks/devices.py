@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from graftwork.artifacts.model import is_of_keras, leaf_layers
+from graftwork.networks.layers import is_of_keras, leaf_layers
 
 
 def strategy(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:

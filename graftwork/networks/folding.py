@@ -32,7 +32,7 @@ def folded(network: keras.Model) -> keras.Model:
         network: An unrolled functional model, see `graph.unrolled`. It does not change; what is folded are copies, all
             other layers are shared.
     """
-    nodes = [node for node in calls(network) if node.inputs]
+    nodes = calls(network)
     called = Counter(id(node.layer) for node in nodes)
     above = users(nodes)
     outputs = {id(tensor) for tensor in network.outputs}

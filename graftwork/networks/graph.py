@@ -1,8 +1,9 @@
-"""The graph of a functional Keras model: its calls in order, and the same without models inside models."""
+"""The graph of a Keras model: its calls in order, and the same without models inside models."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -12,38 +13,88 @@ from keras.src.models.functional import Functional  # what keras.Model(inputs, o
 
 @dataclass(frozen=True)
 class Node:
-    """One call of a layer: the layer, what goes in, what comes out."""
+    """One call of a layer.
+
+    Attributes:
+        layer: What is called: a layer, a model inside the model, or an operation between layers.
+        inputs: The tensors that go in.
+        outputs: Those that come out.
+        arguments: What it is called with, tensors and all else, as Keras keeps it.
+    """
 
     layer: Any
     inputs: list[Any]
     outputs: list[Any]
+    arguments: Any
+
+
+def graph_of(layer: Any) -> Any:
+    """Return the functional model behind a functional or sequential one; None for what has no graph of layers."""
+    graph = layer._functional if isinstance(layer, keras.Sequential) else layer
+    return graph if isinstance(graph, Functional) else None
 
 
 def calls(model: keras.Model) -> list[Node]:
-    """Return the calls that make up a functional model, inputs first, in the order of computation."""
-    by_depth = model._nodes_by_depth  # Keras offers no public view of a model's graph
+    """Return the calls that make up a functional or sequential model, in the order of computation."""
+    by_depth = graph_of(model)._nodes_by_depth  # Keras offers no public view of a model's graph
     return [
-        Node(node.operation, list(node.input_tensors), list(node.outputs))
+        Node(node.operation, list(node.input_tensors), list(node.outputs), node.arguments)
         for depth in sorted(by_depth, reverse=True)
         for node in by_depth[depth]
+        if not node.is_input
     ]
 
 
-def bottlenecks(nodes: list[Node], outputs: set[int]) -> set[int]:
-    """Return the ids of the calls whose output is the only tensor alive after them: every path passes through it."""
-    uses: dict[int, int] = {}
-    for node in nodes:
-        for tensor in node.inputs:
-            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
+def has_graph(layer: Any) -> bool:
+    """Return whether a layer is a functional or sequential model."""
+    return graph_of(layer) is not None
+
+
+def nested_calls(model: keras.Model, enters: Callable[[Any], bool] = has_graph) -> list[Node]:
+    """Return the calls that make up a model, those of models inside it in the place of those models.
+
+    A tensor is the same object wherever it comes out and goes in, and another for each call of a model that is called
+    twice: those inside stand for what they are in this call. They have shapes and dtypes; no model can be made of them.
+
+    Args:
+        model: Functional or sequential.
+        enters: Whether a model inside is looked into; else its call is one of the calls.
+    """
+    return list(_nested(model, {id(tensor): tensor for tensor in (*model.inputs, *model.outputs)}, enters))
+
+
+def _nested(model: Any, known: dict[int, Any], enters: Callable[[Any], bool]) -> Iterator[Node]:
+    """Yield the calls of a model some of whose tensors, by their ids, are known as others outside of it."""
+    for node in calls(model):
+        inputs = [known.get(id(tensor), tensor) for tensor in node.inputs]
+        for tensor in node.outputs:
+            known.setdefault(id(tensor), keras.KerasTensor(tensor.shape, tensor.dtype, name=tensor.name))
+        outputs = [known[id(tensor)] for tensor in node.outputs]
+        if not enters(node.layer):
+            yield replace(node, inputs=inputs, outputs=outputs)
+            continue
+        graph = graph_of(node.layer)
+        inside = dict(zip(map(id, graph.outputs), outputs, strict=True))
+        inside |= zip(map(id, graph.inputs), inputs, strict=False)  # behind them there may be masks
+        yield from _nested(graph, inside, enters)
+        known |= zip(map(id, node.outputs), [inside[id(tensor)] for tensor in graph.outputs], strict=True)
+
+
+def bottlenecks(nodes: Sequence[Node], output: Any) -> set[int]:
+    """Return the ids of the calls whose output is the only tensor alive after them: every path passes through it.
+
+    Args:
+        nodes: All calls of a network, in the order of computation.
+        output: The tensor that they are for.
+    """
+    uses = Counter(id(tensor) for node in nodes for tensor in node.inputs)
     alive: set[int] = set()
     found = set()
     for node in nodes:
-        for tensor in node.inputs:
-            uses[id(tensor)] -= 1
-            if not uses[id(tensor)]:
-                alive.discard(id(tensor))
-        alive |= {id(tensor) for tensor in node.outputs if uses.get(id(tensor)) or id(tensor) in outputs}
-        if len(alive) == 1 and id(node.outputs[0]) in alive:
+        uses.subtract(map(id, node.inputs))
+        alive -= {id(tensor) for tensor in node.inputs if not uses[id(tensor)]}
+        alive |= {id(tensor) for tensor in node.outputs if uses[id(tensor)] or tensor is output}
+        if alive == {id(node.outputs[0])}:
             found.add(id(node))
     return found
 
@@ -89,21 +140,13 @@ def distinct_names(*models: keras.Model) -> Iterator[None]:
     """
     changed: list[tuple[Any, str]] = []
     seen: dict[str, Any] = {}
-
-    def visit(model: Any) -> None:
-        for node in calls(_graph(model)):
-            layer = node.layer
-            if is_unrolled(layer):
-                visit(layer)
-            elif node.inputs and seen.setdefault(layer.name, layer) is not layer:
+    try:
+        for layer in (node.layer for model in models for node in nested_calls(model, is_unrolled)):
+            if seen.setdefault(layer.name, layer) is not layer:
                 number = next(number for number in count(2) if f"{layer.name}_{number}" not in seen)
                 changed.append((layer, layer.name))
                 layer.name = f"{layer.name}_{number}"
                 seen[layer.name] = layer
-
-    try:
-        for model in models:
-            visit(model)
         yield
     finally:
         for layer, name in reversed(changed):
@@ -112,7 +155,7 @@ def distinct_names(*models: keras.Model) -> Iterator[None]:
 
 def is_unrolled(layer: Any) -> bool:
     """Return whether a layer is a model that does nothing but call the layers of its graph."""
-    return isinstance(_graph(layer), Functional) and type(_graph(layer)).call is Functional.call
+    return has_graph(layer) and (type(layer) is keras.Sequential or type(layer).call is Functional.call)
 
 
 def _replayed(model: Any, inputs: Any) -> Any:
@@ -120,14 +163,9 @@ def _replayed(model: Any, inputs: Any) -> Any:
         # What a call says about training is left out: it is said again when the whole network is called.
         return (lambda tensors, **_: _replayed(operation, tensors)) if is_unrolled(operation) else operation
 
-    graph = _graph(model)
-    return unpacked(graph._run_through_graph(inputs, operation_fn=called))
+    return unpacked(graph_of(model)._run_through_graph(inputs, operation_fn=called))
 
 
 def unpacked(tensors: Any) -> Any:
     """Return the tensor of a list that holds only one; anything else as it is."""
     return tensors[0] if isinstance(tensors, list | tuple) and len(tensors) == 1 else tensors
-
-
-def _graph(layer: Any) -> Any:
-    return layer._functional if type(layer) is keras.Sequential else layer

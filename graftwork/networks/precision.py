@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from graftwork.artifacts.model import is_of_keras, leaf_layers
 from graftwork.config import Precision
 from graftwork.networks import devices
+from graftwork.networks.layers import is_of_keras, leaf_layers
 
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 _GPU_CAPABILITY = (8, 0)

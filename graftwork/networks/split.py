@@ -1,14 +1,14 @@
 """Split a network below its trained layers: what is frozen says the same about an image in every epoch."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from graftwork.artifacts.model import leaf_layers
 from graftwork.networks.graph import Node, calls, unpacked, users
+from graftwork.networks.layers import has_weights, leaf_layers
 
 _RANDOM = (
     keras.layers.Dropout,
@@ -67,7 +67,7 @@ def split(network: keras.Model) -> Split:
     Returns:
         Both parts; they share the layers of the network.
     """
-    nodes = [node for node in calls(network) if node.inputs]
+    nodes = calls(network)
     trained: set[int] = set()  # ids of the tensors that depend on trained layers
     for node in nodes:
         if _is_trained(node.layer) or any(id(tensor) in trained for tensor in node.inputs):
@@ -77,25 +77,22 @@ def split(network: keras.Model) -> Split:
     needed += network.outputs
     crossing = list({id(tensor): tensor for tensor in needed if id(tensor) not in trained}.values())
     trunk = keras.Model(network.inputs[0], crossing, name="trunk")
-    suffix = _replayed(network, crossing, trained)
+    suffix = _replayed(nodes, crossing, trained, network.outputs[0])
     return Split(trunk, suffix, tuple(str(tensor._keras_history.operation.name) for tensor in crossing))
 
 
-def _replayed(network: keras.Model, crossing: list[Any], trained: Collection[int]) -> keras.Model:
+def _replayed(nodes: Sequence[Node], crossing: list[Any], trained: Collection[int], output: Any) -> keras.Model:
     """Return the calls that depend on trained layers as a model of what crosses.
 
     Keras would make one too, but takes every call of a layer that crosses for an input, not that one call alone.
     """
     inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in crossing]
     known = {id(tensor): entry for tensor, entry in zip(crossing, inputs, strict=True)}
-    for depth in sorted(network._nodes_by_depth, reverse=True):
-        for node in network._nodes_by_depth[depth]:
-            if node.is_input or id(node.outputs[0]) not in trained:
-                continue
+    for node in nodes:
+        if id(node.outputs[0]) in trained:
             args, kwargs = node.arguments.fill_in(known)
-            outputs = keras.tree.flatten(node.operation(*args, **kwargs))
-            known |= {id(before): after for before, after in zip(node.outputs, outputs, strict=True)}
-    return keras.Model(unpacked(inputs), known[id(network.outputs[0])], name="suffix")
+            known |= zip(map(id, node.outputs), keras.tree.flatten(node.layer(*args, **kwargs)), strict=True)
+    return keras.Model(unpacked(inputs), known[id(output)], name="suffix")
 
 
 def _is_trained(layer: Any) -> bool:
@@ -109,7 +106,7 @@ def _kept_for_training(nodes: list[Node], trained: Collection[int]) -> set[int]:
     for node in reversed(nodes):
         output = id(node.outputs[0])
         above = takers.get(output, [])
-        if output in trained or not above or getattr(node.layer, "weights", None):
+        if output in trained or not above or has_weights(node.layer):
             continue
         if all(id(user.outputs[0]) in trained or id(user.outputs[0]) in movable for user in above):
             movable.add(output)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from graftwork.data.iteration import batched
 from graftwork.prediction.predict import Answer
 from graftwork.reporting import progress
+from graftwork.storage import whole
 
 _ROW_GROUP = 8192
 COLUMNS = pa.schema(
@@ -49,7 +50,7 @@ def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: 
     """
     counted = {"images": 0, "unreadable": 0}
     schema = COLUMNS.with_metadata({"classes": "\n".join(classes), "model": model})
-    with pq.ParquetWriter(path, schema) as writer:
+    with whole.file(path) as file, pq.ParquetWriter(file, schema) as writer:
         for group in batched(_rows(answers, classes, counted, quiet), _ROW_GROUP):
             writer.write_table(pa.Table.from_pylist(list(group), schema))
     return Labelled(**counted)

@@ -23,6 +23,7 @@ from typing import Any
 from graftwork.errors import UserError
 from graftwork.reporting import levels, progress
 from graftwork.running import containers, housekeeping, processes
+from graftwork.storage import whole
 
 LOG = "run.log"
 _STEPS = ".pipeline"
@@ -298,15 +299,9 @@ def _locked(output: Path) -> Iterator[None]:
 
 def _publish(source: Path, target: Path) -> None:
     """Copy a step's output to where the user looks for it; it changes from the old to the new in one go."""
-    aside = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
     if source.is_dir():
-        shutil.copytree(source, aside)
-        old = target.with_name(f".{target.name}.old-{os.getpid()}")
-        if target.exists():
-            target.rename(old)
-        aside.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+        with whole.folder(target) as folder:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
     else:
-        shutil.copyfile(source, aside)
-        aside.replace(target)
+        with whole.file(target) as file:
+            shutil.copyfile(source, file)

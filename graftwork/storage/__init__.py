@@ -1,37 +1,18 @@
 """Local paths and gs:// behind one small interface.
 
-A URI is a local path or gs://bucket/name. Reading is safe from several threads at once.
+A URI is a local path or gs://bucket/name. Reading is safe from several threads at once. What is written appears whole
+or not at all, see `whole`.
 """
 
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from errno import EISDIR
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from stat import S_ISDIR
+from types import ModuleType
 
 from graftwork.errors import UserError
-from graftwork.storage import buckets
-
-_JUNK = {"Thumbs.db", "desktop.ini"}
-
-
-@dataclass(frozen=True)
-class Stat:
-    """A file as a listing shows it.
-
-    Attributes:
-        uri: Where it is.
-        size: In bytes.
-        version: Changes when the content does: the time of the last change in nanoseconds, or the object's generation.
-    """
-
-    uri: str
-    size: int
-    version: str
+from graftwork.storage import buckets, local
+from graftwork.storage.local import Stat as Stat
 
 
 def is_remote(uri: str) -> bool:
@@ -69,13 +50,7 @@ def stat(uri: str) -> Stat | None:
     Raises:
         UserError: It may not be looked at.
     """
-    if not is_remote(uri):
-        found = _status(uri)
-        return _local(uri, found) if found else None
-    name = buckets.split(uri)[1]
-    with buckets.plain_words(uri):
-        blob = buckets.bucket(uri).get_blob(name, retry=buckets.patience()) if name else None
-    return Stat(uri, blob.size, str(blob.generation)) if blob else None
+    return _store(uri).stat(uri)
 
 
 def walk(uri: str) -> Iterator[Stat]:
@@ -84,15 +59,7 @@ def walk(uri: str) -> Iterator[Stat]:
     Raises:
         UserError: A folder may not be looked into.
     """
-    if not is_remote(uri):
-        yield from _walk_local(uri)
-        return
-    bucket, prefix = buckets.split(uri.rstrip("/") + "/")
-    with buckets.plain_words(uri):
-        for blob in buckets.client().list_blobs(bucket, prefix=prefix, retry=buckets.patience()):
-            parts = blob.name[len(prefix) :].split("/")
-            if parts[-1] and not any(_hidden(part) for part in parts):
-                yield Stat(f"{buckets.SCHEME}{bucket}/{blob.name}", blob.size, str(blob.generation))
+    return _store(uri).walk(uri)
 
 
 def read(uri: str) -> bytes:
@@ -102,16 +69,7 @@ def read(uri: str) -> bytes:
         FileNotFoundError: There is none.
         OSError: It cannot be read.
     """
-    if not is_remote(uri):
-        return Path(uri).read_bytes()
-    from google.api_core.exceptions import NotFound
-
-    name = buckets.split(uri)[1]
-    with buckets.plain_words(uri):
-        try:
-            return bytes(buckets.bucket(uri).blob(name).download_as_bytes())
-        except NotFound:
-            raise FileNotFoundError(uri) from None
+    return _store(uri).read(uri)
 
 
 def write(uri: str, content: bytes) -> None:
@@ -120,13 +78,7 @@ def write(uri: str, content: bytes) -> None:
     Raises:
         UserError: It cannot be written.
     """
-    _names_a_file(uri)
-    if is_remote(uri):
-        with buckets.plain_words(uri):
-            buckets.bucket(uri).blob(buckets.split(uri)[1]).upload_from_string(content)
-        return
-    with written(uri) as file, _or_not_written(uri):
-        file.write_bytes(content)
+    _store_of_file(uri).write(uri, content)
 
 
 def upload(file: Path, uri: str) -> None:
@@ -135,49 +87,16 @@ def upload(file: Path, uri: str) -> None:
     Raises:
         UserError: It cannot be written.
     """
-    _names_a_file(uri)
-    if is_remote(uri):
-        with buckets.plain_words(uri):
-            buckets.bucket(uri).blob(buckets.split(uri)[1]).upload_from_filename(str(file))
-        return
-    with written(uri) as target, _or_not_written(uri):
-        shutil.copyfile(file, target)
+    _store_of_file(uri).upload(file, uri)
 
 
-@contextmanager
-def written(uri: str) -> Iterator[Path]:
+def written(uri: str) -> AbstractContextManager[Path]:
     """Yield a local file to write to; a URI has its content, in one go, when the block ends without an error.
 
     Raises:
         UserError: The URI cannot be written. Of a local path, or a bucket that refuses access, before the block.
     """
-    _names_a_file(uri)
-    if is_remote(uri):
-        stat(uri)
-        with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
-            file = Path(scratch) / uri.rpartition("/")[2]
-            yield file
-            upload(file, uri)
-        return
-    path = Path(uri)
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with _or_not_written(uri):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside.touch()
-            if path.is_dir():
-                raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
-        yield aside
-        with _or_not_written(uri):
-            aside.replace(path)
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-
-
-def _names_a_file(uri: str) -> None:
-    if uri.endswith("/"):
-        raise UserError("the file cannot be written", {"file": uri, "reason": "it names a folder"})
+    return _store_of_file(uri).written(uri)
 
 
 @contextmanager
@@ -187,71 +106,20 @@ def fetched(uri: str) -> Iterator[Path]:
         yield local_copy(uri, Path(scratch))
 
 
-@contextmanager
-def _or_not_written(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError("the file cannot be written", {"file": uri, "reason": error.strerror or error}) from None
-
-
 def local_copy(uri: str, folder: Path) -> Path:
     """Return a local path with the content of a file or folder, fetched into `folder` if it lies elsewhere.
 
     Raises:
         UserError: There is nothing at the URI.
     """
-    if not is_remote(uri):
-        return Path(uri)
-    target = folder / uri.rstrip("/").rpartition("/")[2]
-    files = [Stat(uri, 0, "")] if stat(uri) else list(walk(uri))
-    if not files:
-        raise UserError("nothing is there", {"uri": uri})
-    for file in files:
-        path = target / file.uri.removeprefix(uri).lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with buckets.plain_words(uri):
-            buckets.bucket(uri).blob(buckets.split(file.uri)[1]).download_to_filename(str(path))
-    return target
+    return _store(uri).local_copy(uri, folder)
 
 
-def _walk_local(folder: str) -> Iterator[Stat]:
-    try:
-        with os.scandir(folder) as listing:
-            names = sorted(entry.name for entry in listing)  # not the entries: they are four times as large
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise _unreadable(folder, error) from None
-    for name in names:
-        if _hidden(name):
-            continue
-        path = f"{folder.rstrip('/')}/{name}"  # begins with the folder as it was given, "./" and all
-        found = _status(path)
-        if found is None:  # a dangling link
-            continue
-        if S_ISDIR(found.st_mode):
-            yield from _walk_local(path)
-        else:
-            yield _local(path, found)
+def _store(uri: str) -> ModuleType:
+    return buckets if is_remote(uri) else local
 
 
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return Path(path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _local(path: str, found: os.stat_result) -> Stat:
-    return Stat(path, found.st_size, str(found.st_mtime_ns))
-
-
-def _unreadable(uri: str, error: OSError) -> UserError:
-    return UserError("it cannot be read", {"file": uri, "why": error.strerror or error})
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in _JUNK
+def _store_of_file(uri: str) -> ModuleType:
+    if uri.endswith("/"):
+        raise UserError("the file cannot be written", {"file": uri, "reason": "it names a folder"})
+    return _store(uri)

@@ -1,10 +1,10 @@
-"""Write graftwork/base_models/architectures.json: what the networks of keras.applications are made of.
+"""Write graftwork/base_models/architectures/architectures.json: what the networks of keras.applications are made of.
 
     python tests/architectures/write_table.py
 
 Builds each of them without weights, twice, with its top and without; takes about five minutes and 4 GB. To be run again
 when Keras has further ones. Each kind of layer is described once, in "layers"; the "levels" of a network hold numbers,
-and structure.py says what they are.
+and table.py says what they are.
 """
 
 import json
@@ -18,9 +18,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
-from graftwork.artifacts.model import leaf_layers
-from graftwork.base_models.applications import application_names
-from graftwork.base_models.structure import CLASSES, FLAT, TABLE, describe, levels_of
+from graftwork.base_models.architectures.applications import application_names
+from graftwork.base_models.architectures.recognition import describe, levels_of
+from graftwork.base_models.architectures.table import CLASSES, FLAT, TABLE
+from graftwork.networks.layers import leaf_layers
 
 ANY_CLASSES = 1009
 """A number that is no other size in any network."""

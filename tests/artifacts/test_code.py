@@ -12,7 +12,7 @@ import tf_keras
 
 from graftwork.artifacts import code, model
 from graftwork.artifacts.code import Code
-from graftwork.base_models.load import load_base_model
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.errors import UserError
 
 from foreign_models import SWIRL, saved_elsewhere

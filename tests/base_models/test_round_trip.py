@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from graftwork.artifacts.model import take_weights
-from graftwork.base_models.applications import application_names
-from graftwork.base_models.architectures import FAMILIES
+from graftwork.base_models.architectures.applications import application_names
+from graftwork.base_models.architectures.families import FAMILIES
 from graftwork.base_models.cut import cut
-from graftwork.base_models.load import load_base_model
 from graftwork.base_models.open import open_file
 from graftwork.base_models.opened import OpenedModel, Request
 from graftwork.base_models.preprocessing import find_preprocessing
+from graftwork.components.load_base_model.load import load_base_model
+from graftwork.networks.layers import take_weights
 
 from architectures.expected import PREPROCESSING
 

@@ -15,13 +15,13 @@ from kfp import dsl
 
 from graftwork.artifacts import evaluation, images, model
 from graftwork.artifacts.folder import write_json
-from graftwork.base_models.load import load_base_model
 from graftwork.components.evaluate import charts
 from graftwork.components.evaluate.evaluate import Evaluated, Mistake, evaluate
 from graftwork.components.evaluate.report import render
 from graftwork.components.evaluate.step import run as run_evaluate
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.fine_tune.fine_tune import fine_tune
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.select_model.select import select_model
 from graftwork.components.select_model.step import run as run_select_model
 from graftwork.components.train_head.train import train_head

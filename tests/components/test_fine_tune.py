@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 from graftwork.artifacts import images, model
-from graftwork.base_models.load import load_base_model
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.fine_tune import caching
 from graftwork.components.fine_tune.augment import augment
@@ -20,6 +19,7 @@ from graftwork.components.fine_tune.feeding import CachedFeed, ImagesFeed
 from graftwork.components.fine_tune.fine_tune import fine_tune
 from graftwork.components.fine_tune.layers import PARTS, trainable_layers, unfreeze_last
 from graftwork.components.fine_tune.parts import parts
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.train_head.train import train_head
 from graftwork.config import FineTuneConfig, HeadConfig
 from graftwork.errors import UserError

@@ -14,7 +14,6 @@ from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model, trained_on
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.base_models.load import load_base_model
 from graftwork.components.check_data.check import check
 from graftwork.components.check_data.step import run as run_check_data
 from graftwork.components.evaluate.evaluate import evaluate
@@ -22,6 +21,7 @@ from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.find_champion.find import MadeOf, find
 from graftwork.components.judge.judge import Judged, Policy, judge
 from graftwork.components.judge.report import render
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.promote.promote import Source, keep, promote, record
 from graftwork.components.report_outcome.report import deliver, outcome_of
 from graftwork.components.select_model.select import select_model

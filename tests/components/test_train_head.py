@@ -14,8 +14,8 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from graftwork.artifacts import features, images, model
-from graftwork.base_models.load import load_base_model
 from graftwork.components.extract_features.extract import extract_features
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.train_head import linear, mlp, parallel
 from graftwork.components.train_head.curvature import spectrum
 from graftwork.components.train_head.descent import Value, descend, minimize_together

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from graftwork.artifacts import model
 from graftwork.artifacts.folder import write_json
-from graftwork.base_models.load import load_base_model
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.reporting.metering import Meter, Profile, in_words, merged
 
 

@@ -134,7 +134,7 @@ def test_an_interrupted_run_leaves_no_step_behind_and_nothing_half_written(tmp_p
         "tests, output, mark, image = sys.argv[1:]\n"
         "sys.path.insert(0, tests); sys.argv = ['graftwork', 'slow']\n"
         "import small_pipeline\n"
-        "from graftwork import cli\n"
+        "from graftwork.cli import main as cli\n"
         "cli.app.command('slow')(lambda: small_pipeline.run(Path(output), mark, 'slow', image or None))\n"
         "cli.main()"
     )

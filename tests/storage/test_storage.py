@@ -1,6 +1,8 @@
 """Local files and Google Cloud Storage, the latter through an emulator that speaks its protocol."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +10,8 @@ import pandas as pd
 import pytest
 
 from graftwork import storage
-from graftwork.base_models.load import load_base_model
 from graftwork.components.fingerprint_source.fingerprint import fingerprint_data, fingerprint_model
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import PrepareConfig
 from graftwork.data import sources
 from graftwork.data.threads import map_in_order
@@ -115,3 +117,15 @@ def test_results_come_in_order_and_a_bounded_number_is_begun_ahead() -> None:
 def test_an_error_in_one_item_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         list(map_in_order(lambda item: 1 / item, [2, 1, 0]))
+
+
+def test_local_files_need_no_client_of_a_bucket(tmp_path: Path) -> None:
+    """Its import takes longer than reading a file."""
+    script = f"""
+import sys
+from graftwork import storage
+storage.write({str(tmp_path / "file")!r}, b"content")
+assert storage.read(next(storage.walk({str(tmp_path)!r})).uri) == b"content"
+assert not [name for name in sys.modules if name.startswith(("google.cloud", "google.api_core", "requests"))]
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
