@@ -1,6 +1,5 @@
 """The command that says what a saved model is."""
 
-import json
 import sys
 from typing import Annotated
 
@@ -9,6 +8,8 @@ import typer
 import graftwork
 from graftwork.cli.help import SETTING
 from graftwork.cli.options import Architecture, CustomObjects, Preprocessing, TrustCode
+from graftwork.cli.output import Json, print_json
+from graftwork.reporting.shown import console
 
 
 def inspect(
@@ -23,14 +24,12 @@ def inspect(
     architecture: Architecture = "",
     custom_objects: CustomObjects = "",
     trust_code: TrustCode = False,
-    json_: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    json_: Json = False,
 ) -> None:
     """Say what a saved model is, where it would be cut, and what its pixels need."""
-    from rich.console import Console
-
     from graftwork.reporting.quiet import without_native_log
 
-    console, progress = Console(file=sys.stdout, highlight=False), Console(stderr=True, highlight=False)
+    answers, progress = console(sys.stdout), console(sys.stderr)
     with without_native_log():
         description = graftwork.inspect(
             model,
@@ -42,13 +41,13 @@ def inspect(
             trust_code=trust_code,
         )
         if not json_:
-            description.show(console)  # before the images are tried, which takes a while
+            description.show(answers)  # before the images are tried, which takes a while
         if data:
             from graftwork.inspection.inspect import tried
             from graftwork.inspection.show import show_evidence
 
             description = tried(description, data, images, say=lambda text: progress.print(text, style="dim"))
     if json_:
-        print(json.dumps(description.as_json(), indent=2))
+        print_json(description.as_json())
     elif description.evidence:
-        show_evidence(console, description, description.evidence)
+        show_evidence(answers, description, description.evidence)

@@ -1,4 +1,4 @@
-"""The commands for a cluster: compile, submit, watch, schedule, schedules."""
+"""The commands that send something to a cluster: compile, submit, watch, schedule."""
 
 import functools
 import inspect
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graftwork import storage
+from graftwork import pipelines, storage
+from graftwork.cli.completion import offers
+from graftwork.cli.output import FAILED, INTERRUPTED, Answer, Json, answering
 from graftwork.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,11 +20,27 @@ if TYPE_CHECKING:
     from graftwork.kubeflow.compiling import Compiled, Site
     from graftwork.kubeflow.connection import Kubeflow
     from graftwork.kubeflow.runs import Version
-    from graftwork.kubeflow.schedules import Verb
 
-_COMPILED = "transfer_learning, sweep or retraining; or components, for a file of each step."
-Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE", help="transfer_learning, sweep, retraining, or a file.")]
-ConfigFile = Annotated[str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.")]
+_FORMATS = ("ir", "kubernetes-manifest")
+Pipeline = Annotated[
+    str,
+    typer.Argument(
+        metavar="PIPELINE",
+        help="transfer_learning, sweep, retraining, or a file.",
+        autocompletion=offers(*pipelines.NAMES, files="*.yaml"),
+    ),
+]
+Compilable = Annotated[
+    str,
+    typer.Argument(
+        metavar="PIPELINE",
+        help="transfer_learning, sweep or retraining; or components, for a file of each step.",
+        autocompletion=offers(*pipelines.NAMES, "components"),
+    ),
+]
+ConfigFile = Annotated[
+    str | None, typer.Argument(metavar="[CONFIG.yaml]", help="See examples/.", autocompletion=offers(files="*.yaml"))
+]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; may be repeated.")
 ]
@@ -41,19 +59,20 @@ _SITE = {
     "credentials_secret": (CredentialsSecret, ""),
     "data_volume": (DataVolume, ""),
 }
-_ADDRESS = {
+ADDRESS = {
     "host": (Host, None),
     "namespace": (Namespace, None),
     "token_file": (TokenFile, None),
     "ca_file": (CaFile, None),
     "kube_context": (KubeContext, None),
 }
+"""The options that say where Kubeflow is, for `takes`."""
 Command = Callable[..., None]
 Experiment = Annotated[str, typer.Option(help="Under which runs are listed; created if it is not there.")]
 ServiceAccount = Annotated[str | None, typer.Option(help="Kubernetes service account of the pods.")]
 
 
-def _takes(name: str, group: dict[str, tuple[Any, Any]]) -> Callable[[Command], Command]:
+def takes(name: str, group: dict[str, tuple[Any, Any]]) -> Callable[[Command], Command]:
     """Give a command a group of options; it gets them together, as the argument of that name."""
 
     def decorate(command: Command) -> Command:
@@ -74,24 +93,19 @@ def _takes(name: str, group: dict[str, tuple[Any, Any]]) -> Callable[[Command], 
     return decorate
 
 
-schedules = typer.Typer(
-    help="List the recurring runs of a Kubeflow; or pause, resume or delete one.", invoke_without_command=True
-)
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     for command in (compile_, submit, watch, schedule):
         app.command(name=command.__name__.rstrip("_"))(command)
-    app.add_typer(schedules, name="schedules")
 
 
-@_takes("site", _SITE)
+@takes("site", _SITE)
 def compile_(
-    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help=_COMPILED)],
+    pipeline: Compilable,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="To write; for components, a folder.")],
-    format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.")] = "ir",
+    format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.", autocompletion=offers(*_FORMATS))] = "ir",
     namespace: Annotated[str | None, typer.Option(help="Of the resources in a Kubernetes manifest.")] = None,
+    json_: Json = False,
     *,
     site: dict[str, Any],
 ) -> None:
@@ -99,7 +113,8 @@ def compile_(
     from graftwork.kubeflow import compiling
 
     if pipeline == "components":
-        _write_components(output, site, {"--format": format if format != "ir" else None, "--namespace": namespace})
+        others = {"--format": format if format != "ir" else None, "--namespace": namespace}
+        _write_components(output, site, others, json_)
         return
     if format not in compiling.FORMATS:
         raise UserError(f"there is no format {format!r}", {"formats": ", ".join(compiling.FORMATS)})
@@ -109,11 +124,18 @@ def compile_(
         pipeline, _site(site), "ir" if format == "ir" else "kubernetes-manifest", namespace
     )
     storage.write(output, compiled.text.encode())
-    print(f"{output}  {compiled.name} {compiled.version}, image {compiled.image}")
+    with answering(json_) as answer:
+        answer.say(
+            f"{output}  {compiled.name} {compiled.version}, image {compiled.image}",
+            file=output,
+            pipeline=compiled.name,
+            version=compiled.version,
+            image=compiled.image,
+        )
 
 
-@_takes("address", _ADDRESS)
-@_takes("site", _SITE)
+@takes("address", ADDRESS)
+@takes("site", _SITE)
 def submit(
     pipeline: Pipeline,
     config_file: ConfigFile = None,
@@ -126,39 +148,45 @@ def submit(
     service_account: ServiceAccount = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step, whatever ran before.")] = False,
     watch_: Annotated[bool, typer.Option("--watch", help="Follow it, and exit as it ends.")] = False,
+    json_: Json = False,
 ) -> None:
     """Upload a pipeline to Kubeflow, if it has changed, and start a run."""
     from graftwork.kubeflow import runs
 
     compiled, parameters = _job(pipeline, config_file, set_, _site(site))
-    kubeflow = _connect(address)
-    version = _upload(kubeflow, compiled)
-    run_id = runs.submit(
-        kubeflow,
-        version,
-        parameters,
-        run_name=run_name or f"{compiled.name} {datetime.now():%Y-%m-%d %H:%M:%S}",
-        experiment_name=experiment,
-        service_account=service_account,
-        caching=not no_cache,
-    )
-    print(f"run       {run_id}")
-    print(f"follow    {runs.link_to_run(kubeflow, run_id)}", flush=True)
-    if watch_:
-        _follow(kubeflow, run_id)
+    kubeflow = connect(address)
+    with answering(json_) as answer:
+        version = _upload(kubeflow, compiled, answer)
+        run_id = runs.submit(
+            kubeflow,
+            version,
+            parameters,
+            run_name=run_name or f"{compiled.name} {datetime.now():%Y-%m-%d %H:%M:%S}",
+            experiment_name=experiment,
+            service_account=service_account,
+            caching=not no_cache,
+        )
+        link = runs.link_to_run(kubeflow, run_id)
+        answer.say(f"run       {run_id}", run=run_id)
+        answer.say(f"follow    {link}", link=link)
+        if watch_:
+            _follow(kubeflow, run_id, answer)
 
 
-@_takes("address", _ADDRESS)
+@takes("address", ADDRESS)
 def watch(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="ID of a run.")],
     address: dict[str, Any],
+    json_: Json = False,
 ) -> None:
     """Follow a run on Kubeflow, one line per step, and exit as it ends."""
-    _follow(_connect(address), run_id)
+    with answering(json_) as answer:
+        answer.facts["run"] = run_id
+        _follow(connect(address), run_id, answer)
 
 
-@_takes("address", _ADDRESS)
-@_takes("site", _SITE)
+@takes("address", ADDRESS)
+@takes("site", _SITE)
 def schedule(
     pipeline: Pipeline,
     cron: Annotated[str, typer.Option(help='Minute, hour, day, month, weekday: "30 3 * * *" is every night.')],
@@ -172,91 +200,32 @@ def schedule(
     address: dict[str, Any],
     experiment: Experiment = "graftwork",
     service_account: ServiceAccount = None,
+    json_: Json = False,
 ) -> None:
     """Run a pipeline again and again. The same name again changes the schedule; there is never a second one."""
     from graftwork.kubeflow import schedules as recurring
 
     when = recurring.Schedule(recurring.parse_cron(cron), max_concurrency, not no_catchup)
     compiled, parameters = _job(pipeline, config_file, set_, _site(site))
-    kubeflow = _connect(address)
-    version = _upload(kubeflow, compiled)
-    what = recurring.schedule(
-        kubeflow,
-        name or compiled.name,
-        version,
-        parameters,
-        when,
-        experiment_name=experiment,
-        service_account=service_account,
-    )
-    print(f"schedule  {name or compiled.name}, {what}")
-    times = ", ".join(f"{time:%a %d %b %H:%M}" for time in recurring.next_times(when.cron))
-    print(f"due       {times} in {recurring.TIME_ZONE}")
+    kubeflow = connect(address)
+    name = name or compiled.name
+    with answering(json_) as answer:
+        what = recurring.schedule(
+            kubeflow,
+            name,
+            _upload(kubeflow, compiled, answer),
+            parameters,
+            when,
+            experiment_name=experiment,
+            service_account=service_account,
+        )
+        due = recurring.next_times(when.cron)
+        answer.say(f"schedule  {name}, {what}", schedule=name, change=what, cron=when.cron)
+        times = ", ".join(f"{time:%a %d %b %H:%M}" for time in due)
+        answer.say(f"due       {times} in {recurring.TIME_ZONE}", due=[time.isoformat() for time in due])
 
 
-@schedules.callback()
-@_takes("address", _ADDRESS)
-def list_schedules(context: typer.Context, address: dict[str, Any]) -> None:
-    """List the recurring runs of a Kubeflow; or pause, resume or delete one."""
-    context.obj = address
-    if context.invoked_subcommand:
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    from graftwork.kubeflow import schedules as recurring
-
-    found = recurring.all_schedules(_connect(address))
-    if not found:
-        print("no schedules")
-        return
-    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
-    for heading in ("schedule", "state", "cron", "next (if in UTC)", "at once", "missed runs"):
-        table.add_column(heading)
-    for run in sorted(found, key=lambda run: str(run.display_name)):
-        cron = (run.trigger.cron_schedule.cron if run.trigger and run.trigger.cron_schedule else None) or ""
-        enabled = run.status == "ENABLED"
-        next_time = f"{recurring.next_times(cron, 1)[0]:%a %d %b %H:%M}" if cron and enabled else ""
-        state = "active" if enabled else "paused"
-        missed = "left out" if run.no_catchup else "made up for"
-        table.add_row(str(run.display_name), state, cron, next_time, str(run.max_concurrency), missed)
-    Console(file=sys.stdout, highlight=False).print(table)
-
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the schedule.")]
-
-
-@schedules.command()
-@_takes("address", _ADDRESS)
-def pause(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
-    """Pause a schedule; what runs goes on."""
-    _change("pause", name, context, address)
-
-
-@schedules.command()
-@_takes("address", _ADDRESS)
-def resume(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
-    """Resume a schedule."""
-    _change("resume", name, context, address)
-
-
-@schedules.command()
-@_takes("address", _ADDRESS)
-def delete(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
-    """Delete a schedule; its runs stay."""
-    _change("delete", name, context, address)
-
-
-def _change(verb: "Verb", name: str, context: typer.Context, given: dict[str, Any]) -> None:
-    from graftwork.kubeflow import schedules as recurring
-
-    # The options may stand before the verb or after it.
-    kubeflow = _connect({key: given[key] or context.obj[key] for key in given})
-    recurring.change(kubeflow, name, verb)
-    print(f"{name}: {verb}d")
-
-
-def _write_components(output: str, site: dict[str, Any], more: dict[str, str | None]) -> None:
+def _write_components(output: str, site: dict[str, Any], more: dict[str, str | None], as_json: bool) -> None:
     from graftwork.kubeflow import compiling
 
     given = {**more, **{f"--{key.replace('_', '-')}": site[key] for key in site if key != "image"}}
@@ -272,9 +241,10 @@ def _write_components(output: str, site: dict[str, Any], more: dict[str, str | N
         files = compiling.write_components(folder, image)
     except OSError as error:
         raise UserError("the files cannot be written", {"output": output, "reason": error.strerror}) from None
-    for file in files:
-        print(file)
-    print(f"{len(files)} components, image {image}")
+    with answering(as_json) as answer:
+        for file in files:
+            answer.say(str(file))
+        answer.say(f"{len(files)} components, image {image}", files=list(map(str, files)), image=image)
 
 
 def _site(options: dict[str, Any]) -> "Site":
@@ -314,27 +284,30 @@ def _job(
     return compiled, parameters
 
 
-def _connect(options: dict[str, Any]) -> "Kubeflow":
+def connect(options: dict[str, Any]) -> "Kubeflow":
+    """Connect to the server at an ADDRESS."""
     from graftwork.kubeflow.connection import Address, Kubeflow
 
     return Kubeflow(Address(**options))
 
 
-def _upload(kubeflow: "Kubeflow", compiled: "Compiled") -> "Version":
+def _upload(kubeflow: "Kubeflow", compiled: "Compiled", answer: Answer) -> "Version":
     from graftwork.kubeflow import runs
 
     version = runs.upload(kubeflow, compiled)
-    print(f"pipeline  {compiled.name} {version.name}{'' if version.new else ', as it was there'}")
+    line = f"pipeline  {compiled.name} {version.name}{'' if version.new else ', as it was there'}"
+    answer.say(line, pipeline=compiled.name, version=version.name, uploaded=version.new)
     return version
 
 
-def _follow(kubeflow: "Kubeflow", run_id: str) -> None:
+def _follow(kubeflow: "Kubeflow", run_id: str, answer: Answer) -> None:
     from graftwork.kubeflow import runs
 
     try:
-        succeeded = runs.watch(kubeflow, run_id, lambda line: print(f"{datetime.now():%H:%M:%S}  {line}", flush=True))
+        succeeded = runs.watch(kubeflow, run_id, lambda line: answer.say(f"{datetime.now():%H:%M:%S}  {line}"))
     except KeyboardInterrupt:
         print(f"the run goes on; follow it again: graftwork watch {run_id}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
+    answer.facts["succeeded"] = succeeded
     if not succeeded:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)

@@ -1,21 +1,22 @@
 """The command `graftwork`. Whatever is slow to import is imported by the command that needs it."""
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from graftwork import __version__
-from graftwork.cli import inspect, kubeflow, models, predict, run
+from graftwork.cli import inspect, kubeflow, models, predict, run, schedules
 from graftwork.cli.help import Commands
 from graftwork.errors import EXIT_CODE, UserError
+from graftwork.reporting.levels import VARIABLE, Level
 
 app = typer.Typer(
     name="graftwork",
     cls=Commands,
     help="Transfer learning from any saved Keras model, as Kubeflow pipelines.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -33,16 +34,21 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    log_level: Annotated[
+        Level, typer.Option(envvar=VARIABLE, case_sensitive=False, help="How much is said besides results and errors.")
+    ] = Level.INFO,
 ) -> None:
     """Transfer learning from any saved Keras model, as Kubeflow pipelines."""
     if version:
         print(f"graftwork {__version__}")
         raise typer.Exit
+    os.environ[VARIABLE] = log_level
 
 
 for command in (run.run, run.retrain, inspect.inspect, run.demo, predict.predict):
     app.command()(command)
 kubeflow.register(app)
+schedules.register(app)
 models.register(app)
 
 if __name__ == "__main__":

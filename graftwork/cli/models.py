@@ -1,11 +1,12 @@
 """The commands for a registry: list its versions, look at one, promote, roll back, prune."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graftwork.cli.completion import offers
 from graftwork.cli.help import SETTING, Commands
+from graftwork.cli.output import Json, answering, print_json
 from graftwork.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ Uri = Annotated[str, typer.Option("--registry", metavar="URI", help=SETTING)]
 Name = Annotated[str | None, typer.Option(help="Of the model, where the registry holds several.")]
 Why = Annotated[str, typer.Option(help="For the history, in one line.")]
 By = Annotated[str, typer.Option(help="For the history. Else: the user of this machine.")]
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+_FORMATS = ("kserve", "tensorflow-serving")
 
 models = typer.Typer(
     cls=Commands, help="The versions of a model in a registry, and which of them serves.", no_args_is_help=True
@@ -39,7 +40,7 @@ def list_(registry: Uri, name: Name = None, json_: Json = False) -> None:
     chosen = [only_name(registry, name)] if name else stores.models(registry)
     states = {each: Registry(registry, each).state() for each in chosen}
     if json_:
-        print(json.dumps({each: state.model_dump(mode="json", exclude={"history"}) for each, state in states.items()}))
+        print_json({each: state.model_dump(mode="json", exclude={"history"}) for each, state in states.items()})
         return
     if not states:
         raise UserError("there are no models in the registry", {"registry": registry})
@@ -67,7 +68,7 @@ def show(
     entry, events = state.versions[number], [event for event in state.history if number in event.versions]
     if json_:
         content = {"version": number, "alias": state.alias_of(number), **entry.model_dump(mode="json")}
-        print(json.dumps({**content, "history": [event.model_dump(mode="json") for event in events]}))
+        print_json({**content, "history": [event.model_dump(mode="json") for event in events]})
         return
     _print_facts(f"{opened.uri.rstrip('/')}/{number}", state.alias_of(number), entry)
     if report := next((event.report for event in reversed(events) if event.report and event.action != "keep"), ""):
@@ -89,6 +90,7 @@ def promote(
     name: Name = None,
     why: Why = "",
     by: By = "",
+    json_: Json = False,
 ) -> None:
     """Let a version serve, without asking the gate. A model from elsewhere becomes a version first."""
     from graftwork.registry.registry import Registry, author, described
@@ -104,18 +106,18 @@ def promote(
         with fetched(what) as folder:
             number = opened.register(folder, described(folder), who)
     after = opened.promote(number, champion, who)
-    print(f"{opened.name}: version {after.champion} is the champion{_instead_of(champion)}")
+    _tell_champion(opened.name, after.champion, "is the champion", champion, json_)
 
 
 @models.command()
-def rollback(registry: Uri, name: Name = None, why: Why = "", by: By = "") -> None:
+def rollback(registry: Uri, name: Name = None, why: Why = "", by: By = "", json_: Json = False) -> None:
     """Let the previous champion serve again."""
     from graftwork.registry.registry import author
 
     opened = _open(registry, name)
     withdrawn = opened.state().champion
     after = opened.rollback(author(by, why))
-    print(f"{opened.name}: version {after.champion} is the champion again{_instead_of(withdrawn)}")
+    _tell_champion(opened.name, after.champion, "is the champion again", withdrawn, json_)
 
 
 @models.command()
@@ -124,14 +126,17 @@ def prune(
     keep: Annotated[int, typer.Option(min=1, help="How many of the last versions stay, besides the two champions.")],
     name: Name = None,
     by: By = "",
+    json_: Json = False,
 ) -> None:
     """Remove old versions; the champion and the previous one always stay."""
     from graftwork.registry.registry import author
 
     opened = _open(registry, name)
     gone = opened.prune(keep, author(by, f"keep {keep}"))
-    left = ", ".join(map(str, sorted(opened.state().versions)))
-    print(f"{opened.name}: removed {', '.join(map(str, gone)) or 'nothing'}; there are {left}")
+    left = sorted(opened.state().versions)
+    with answering(json_) as answer:
+        said = f"removed {', '.join(map(str, gone)) or 'nothing'}; there are {', '.join(map(str, left))}"
+        answer.say(f"{opened.name}: {said}", model=opened.name, removed=gone, left=left)
 
 
 @models.command()
@@ -140,6 +145,7 @@ def mirror(
     model_registry: Annotated[str, typer.Option(metavar="URL", help="Of Kubeflow Model Registry, with its port.")],
     name: Name = None,
     by: By = "",
+    json_: Json = False,
 ) -> None:
     """Make Kubeflow Model Registry say of a model what its registry says."""
     from graftwork.registry import mirror as following
@@ -147,13 +153,17 @@ def mirror(
 
     opened = _open(registry, name)
     following.follow(model_registry, opened, author(by).by)
-    print(f"{opened.name}: {model_registry} says what {registry} says")
+    with answering(json_) as answer:
+        said = f"{model_registry} says what {registry} says"
+        answer.say(f"{opened.name}: {said}", model=opened.name, registry=registry, model_registry=model_registry)
 
 
 def serve_manifest(
     registry: Uri,
     name: Name = None,
-    format: Annotated[str, typer.Option(help="kserve, or tensorflow-serving.")] = "kserve",
+    format: Annotated[
+        str, typer.Option(help="kserve, or tensorflow-serving.", autocompletion=offers(*_FORMATS))
+    ] = "kserve",
     serve_from: Annotated[
         str | None,
         typer.Option(metavar="URI", help="Where the server sees the registry, if not where it is seen here."),
@@ -164,7 +174,7 @@ def serve_manifest(
 
     opened = _open(registry, name)
     champion = int(opened.champion().rpartition("/")[2])
-    formats = {"kserve": serving.inference_service, "tensorflow-serving": serving.model_config}
+    formats = dict(zip(_FORMATS, (serving.inference_service, serving.model_config), strict=True))
     if format not in formats:
         raise UserError(f"there is no format {format!r}", {"formats": ", ".join(formats)})
     uri = f"{serve_from.rstrip('/')}/{opened.name}" if serve_from else opened.address
@@ -178,8 +188,11 @@ def _open(uri: str, name: str | None) -> "Registry":
     return Registry(uri, only_name(uri, name))
 
 
-def _instead_of(champion: int | None) -> str:
-    return "" if champion is None else f", instead of {champion}"
+def _tell_champion(model: str, champion: int | None, done: str, before: int | None, as_json: bool) -> None:
+    with answering(as_json) as answer:
+        instead = "" if before is None else f", instead of {before}"
+        said = f"{model}: version {champion} {done}{instead}"
+        answer.say(said, model=model, champion=champion, instead_of=before)
 
 
 def _print_versions(name: str, state: "State") -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import graftwork
+from graftwork.cli.output import answering
 from graftwork.errors import UserError
 
 
@@ -19,7 +20,9 @@ def predict(
     images: Annotated[list[str] | None, typer.Argument(metavar="IMAGE", help="Image files.")] = None,
     data: Annotated[str | None, typer.Option(help="Many images: a folder, or a table with a column image.")] = None,
     output: Annotated[str | None, typer.Option(metavar="FILE.parquet", help="For the answers about many.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object per image, with all probabilities.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="One JSON object per image, with all probabilities; about many, one in all.")
+    ] = False,
 ) -> None:
     """Print the label and its score for each image; of many images, write them to a file."""
     from graftwork.reporting.quiet import without_native_log
@@ -30,7 +33,7 @@ def predict(
             next=["graftwork predict MODEL IMAGE...", "graftwork predict MODEL --data DATA --output FILE.parquet"],
         )
     if data and output:
-        _predict_many(model, data, output)
+        _predict_many(model, data, output, json_)
         return
     images = images or []
     width = max(len(image) for image in images)
@@ -50,7 +53,7 @@ def predict(
         raise UserError(f"{len(failed)} {plural} cannot be read", failed)
 
 
-def _predict_many(model: str, data: str, output: str) -> None:
+def _predict_many(model: str, data: str, output: str, as_json: bool) -> None:
     from graftwork import storage
     from graftwork.reporting.quiet import without_native_log
 
@@ -60,4 +63,6 @@ def _predict_many(model: str, data: str, output: str) -> None:
         storage.written(output) as file,  # a place that cannot be written is found before the model is opened
     ):
         done = graftwork.open_model(model).predict_to(data, file)
-    print(f"{output}  {done.images:,} images labelled, {done.unreadable:,} could not be read")
+    with answering(as_json) as answer:
+        line = f"{output}  {done.images:,} images labelled, {done.unreadable:,} could not be read"
+        answer.say(line, output=output, images=done.images, unreadable=done.unreadable)

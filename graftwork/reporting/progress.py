@@ -1,12 +1,13 @@
 """What a running step tells the person who waits: progress, notes, errors.
 
-On a cluster these are plain log lines. A local run sets GRAFTWORK_EVENTS, and every line becomes one JSON object
-behind a marker, which `graftwork.running.local` turns into progress bars.
+On a cluster these are plain log lines, as many as GRAFTWORK_LOG_LEVEL asks for. A local run sets GRAFTWORK_EVENTS, and
+every line becomes one JSON object behind a marker, which `graftwork.running.local` turns into progress bars.
 """
 
 import contextlib
 import functools
 import json
+import logging
 import os
 import secrets
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from graftwork.errors import EXIT_CODE, UserError, in_one_line
+from graftwork.reporting import levels
 
 EVENTS_VARIABLE = "GRAFTWORK_EVENTS"
 FOLDER_VARIABLE = "GRAFTWORK_RUN_FOLDER"
@@ -146,5 +148,7 @@ def _events_wanted() -> bool:
 
 
 def _emit(event: str, text: str, /, **fields: Any) -> None:
-    line = MARKER + json.dumps({"event": event, "process": _PROCESS, **fields}) if _events_wanted() else text
-    print(line, file=sys.stdout if _events_wanted() or event != "error" else sys.stderr, flush=True)
+    if _events_wanted():
+        print(MARKER + json.dumps({"event": event, "process": _PROCESS, **fields}), flush=True)
+    elif levels.says(logging.ERROR if event in ("error", "crash") else logging.INFO):
+        print(text, file=sys.stderr if event == "error" else sys.stdout, flush=True)

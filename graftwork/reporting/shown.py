@@ -2,7 +2,7 @@
 
 import io
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +31,16 @@ class Shown(ABC):
         console = _console(record=True, width=_NOTEBOOK_COLUMNS)
         self.show(console)
         return console.export_html(inline_styles=True, code_format=_HTML)
+
+
+def console(file: TextIO, quiet: bool = False) -> "Console":
+    """Return a console that writes to a file as it is now: a run redirects standard output.
+
+    FORCE_COLOR colours what goes elsewhere than to a terminal; it does not animate it.
+    """
+    from rich.console import Console
+
+    return Console(file=file, quiet=quiet, highlight=False, force_interactive=None if file.isatty() else False)
 
 
 def _console(**how: Any) -> "Console":

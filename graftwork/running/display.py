@@ -1,64 +1,91 @@
-"""What a person sees of a local run: one line per step while it runs, and the result at the end."""
+"""What a person sees of a local run: each step with its notes under it, and the result at the end."""
 
+import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from graftwork.reporting import levels
 from graftwork.running.local import Results
+
+_LONG_SECONDS = 5.0
+"""After which a log says that a step runs; most steps are over by then."""
+_INDENT = " " * 5
+_WIDE = 80
+"""Columns of a terminal that has room for a bar."""
 
 
 class Display:
-    """Shows the steps of a pipeline as they run. Without a terminal, plain lines."""
+    """Shows the steps of a pipeline as they run: a line for each when it ends, and under it what it said.
 
-    def __init__(self, console: Console, steps: list[str]) -> None:
-        self._console, self._steps = console, steps
-        self._live: Live | None = None
+    In a terminal the steps that run have a row each, with their notes. A log cannot take a line back: there, a step
+    that lasts gets a line that says since when it runs, and its notes follow that line as they come, until another step
+    writes.
+    """
+
+    def __init__(self, console: Console, steps: list[str], long_seconds: float = _LONG_SECONDS) -> None:
+        self._console, self._steps, self._long_seconds = console, steps, long_seconds
+        self._lock = threading.RLock()
         self._running: dict[Any, _Running] = {}  # by process; steps of one loop run at the same time
+        self._open: _Running | None = None  # in a log, the step under whose line the next note stands
         self._spinner = Spinner("dots", style="cyan")
         self._seen = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Show progress while the block runs."""
-        if not self._console.is_terminal:
-            yield
-            return
-        with Live(console=self._console, get_renderable=self._current, refresh_per_second=8, transient=True) as live:
-            self._live = live
-            yield
+        try:
+            if self._console.is_interactive and levels.says(logging.INFO):
+                with Live(console=self._console, get_renderable=self._current, refresh_per_second=8, transient=True):
+                    yield
+            else:
+                yield
+        finally:
+            with self._lock:
+                for process in list(self._running):  # they were killed, or interrupted
+                    self._failed(self._running.pop(process))
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take an event of a step."""
         kind, process = event["event"], event.get("process")
-        if kind == "start":
-            self._pass_cached(before=event["step"])
-            self._running[process] = _Running(event["step"])
-        elif kind == "progress" and process in self._running:
-            self._running[process].progress = event
-        elif kind == "note":
-            self._note(event["text"], self._running.get(process))
-        elif kind == "end":
-            if ended := self._running.pop(process, None):
-                self._print_notes(ended.notes)
-            peak = f"{event['peak_mib'] / 1024:.1f} GiB"
-            self._line("✓", "green", event["step"], f"{event['seconds']:6.1f} s   {peak}")
-        elif kind in ("error", "crash") and process in self._running:
-            failed = self._running.pop(process)
-            self._print_notes(failed.notes)
-            self._line("✗", "red", failed.step, f"{failed.seconds:6.1f} s")
+        with self._lock:
+            if kind == "start":
+                self._pass_cached(before=event["step"])
+                self._running[process] = _Running(event["step"])
+                self._announce_later(self._running[process])
+            elif kind == "output":
+                self._open = None
+                self._print(Text.from_ansi(event["text"], style="dim"), logging.DEBUG)
+            elif kind == "progress" and process in self._running:
+                self._running[process].progress = event
+            elif kind == "note":
+                self._note(event["text"], self._running.get(process))
+            elif kind == "end":
+                ended, peak = self._running.pop(process, None), f"{event['peak_mib'] / 1024:.1f} GiB"
+                self._line("✓", "green", event["step"], f"{event['seconds']:6.1f} s   {peak}")
+                self._print_notes(ended)
+            elif kind in ("error", "crash") and process in self._running:
+                self._failed(self._running.pop(process))
 
     def finish(self) -> None:
         """Name the last steps if they were cached."""
         self._pass_cached(before=None)
+
+    def _failed(self, step: "_Running") -> None:
+        self._line("✗", "red", step.step, f"{step.seconds:6.1f} s")
+        self._print_notes(step)
 
     def _pass_cached(self, before: str | None) -> None:
         """Name the steps that KFP passed over before the given one: their results are still valid."""
@@ -67,43 +94,79 @@ class Display:
             self._line("=", "blue", step, "cached")
         self._seen = max(self._seen, end + 1)
 
-    def _note(self, text: str, running: "_Running | None") -> None:
-        """Print a note above the line of its step: at once if no other step can come in between."""
-        if running is not None and (len(self._running) > 1 or running.notes):
-            running.notes.append(text)
-        else:
-            self._print_notes([text])
+    def _announce_later(self, running: "_Running") -> None:
+        if not self._console.is_interactive:
+            timer = threading.Timer(self._long_seconds, self._announce, [running])
+            timer.daemon = True
+            timer.start()
 
-    def _print_notes(self, notes: list[str]) -> None:
-        for text in notes:
-            self._console.print(Text(f"     {text}", style="dim"), soft_wrap=True)
+    def _announce(self, running: "_Running") -> None:
+        with self._lock:
+            if running in self._running.values():
+                self._line("…", "cyan", running.step, f"running since {running.clock:%H:%M:%S}")
+                self._print_notes(running)
+                self._open = running
+
+    def _note(self, text: str, running: "_Running | None") -> None:
+        if running is None or running is self._open:
+            self._print_note(text)
+        else:
+            running.notes.append(text)
+
+    def _print_notes(self, running: "_Running | None") -> None:
+        for text in running.notes if running else ():
+            self._print_note(text)
+        if running:
+            running.notes = []
+
+    def _print_note(self, text: str) -> None:
+        if not levels.says(logging.INFO):
+            return
+        note = Text(text, style="dim")
+        if self._console.is_interactive:
+            self._console.print(Padding(note, (0, 0, 0, len(_INDENT)), expand=False))
+        else:
+            self._console.print(Text(_INDENT).append_text(note), soft_wrap=True)  # one line, for whoever searches a log
 
     def _line(self, mark: str, style: str, step: str, detail: str) -> None:
-        self._console.print(Text.assemble((f" {mark} ", style), (f"{step:<20}", "bold"), detail))
+        self._open = None
+        self._print(Text.assemble((f" {mark} ", style), (f"{step:<20}", "bold"), detail), logging.WARNING)
+
+    def _print(self, text: Text, level: int) -> None:
+        if levels.says(level):
+            self._console.print(text, soft_wrap=True)
 
     def _current(self) -> RenderableType:
-        return Group(*map(self._row, list(self._running.values())))
+        # Without the lock: who writes holds it, and waits for the one that rich holds while it asks for this.
+        parts: list[RenderableType] = []
+        for running in list(self._running.values()):
+            notes = [Text(_INDENT + note, style="dim", no_wrap=True, overflow="ellipsis") for note in running.notes]
+            parts += [self._row(running), *notes]
+        return Group(*parts)
 
     def _row(self, running: "_Running") -> RenderableType:
         done, total = running.progress.get("done"), running.progress.get("total")
         row = Table.grid(padding=(0, 1))
-        cells: list[RenderableType] = [self._spinner, Text(f"{running.step:<19}", style="bold")]
+        cells: list[RenderableType] = ["", self._spinner, Text(f"{running.step:<19}", style="bold")]
         cells.append(Text(f"{running.seconds:6.1f} s"))
-        if total:
+        for _ in cells:
+            row.add_column(no_wrap=True)
+        if total and self._console.width >= _WIDE:
             cells.append(ProgressBar(total=total, completed=done or 0, width=24))
         if done is not None:
             counted = f"{done:,}" + (f" of {total:,}" if total else "")
             detail = f"{counted} {running.progress['what']}  {running.progress['detail']}"
-            cells.append(Text(detail, style="dim"))
+            cells.append(Text(detail, style="dim", no_wrap=True, overflow="ellipsis"))
         row.add_row(*cells)
         return row
 
 
-@dataclass
+@dataclass(eq=False)
 class _Running:
-    """A step that has begun and not ended."""
+    """A step that has begun and not ended, with those of its notes that are not printed yet."""
 
     step: str
+    clock: datetime = field(default_factory=datetime.now)
     started: float = field(default_factory=time.monotonic)
     progress: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

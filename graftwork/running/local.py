@@ -17,23 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from graftwork.errors import UserError
-from graftwork.reporting import progress
+from graftwork.reporting import levels, progress
 from graftwork.running import containers, housekeeping, kfp_internals, processes
 from graftwork.storage import whole
 
 LOG = "run.log"
 _STEPS = ".pipeline"
+_NATIVE_LOG = "TF_CPP_MIN_LOG_LEVEL"
 _ENVIRONMENT = {
     progress.EVENTS_VARIABLE: "1",
     # Steps are started as modules, which would put the current folder first on their path: in a clone of this
     # project that is a `graftwork` without its steps.
     "PYTHONSAFEPATH": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    _NATIVE_LOG: "2",
     "PYTHONUNBUFFERED": "1",
 }
 
 Listener = Callable[[dict[str, Any]], None]
-"""Is called with every event of every step, see `progress`."""
+"""Is called with every event of every step, see `progress`; at the level debug also with every line of its output."""
 
 
 class StepError(Exception):
@@ -142,7 +143,8 @@ def executed(
 @contextlib.contextmanager
 def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts: Sequence[str]) -> Iterator[Any]:
     # What the user has set for TensorFlow's log stays.
-    environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
+    native_log = {_NATIVE_LOG: "0"} if levels.says(logging.DEBUG) else {}
+    environment = {name: os.environ.get(name, value) for name, value in {**_ENVIRONMENT, **native_log}.items()}
     if image is None:
         # KFP's commands leave a folder behind for every step.
         with (
@@ -209,6 +211,8 @@ class _Lines(io.TextIOBase):
                 self.crash = self.crash or "\n".join(self.last)
             elif line.strip():
                 self.last.append(line.strip())
+            if levels.says(logging.DEBUG):
+                self._listener({"event": "output", "text": line})
             return
         if event["event"] == "start":
             self.step = event["step"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graftwork.errors import UserError
-from graftwork.reporting.shown import Shown
+from graftwork.reporting.shown import Shown, console
 from graftwork.running import local
 
 if TYPE_CHECKING:
@@ -190,8 +190,6 @@ def on_this_machine(pipeline: str, settings: "Config") -> tuple[Any, dict[str, A
 
 def display_of(steps: list[str], quiet: bool) -> "Display":
     """Return what shows the steps as they run; made before the run, which redirects standard output."""
-    from rich.console import Console
-
     from graftwork.running.display import Display
 
-    return Display(Console(file=sys.stdout, highlight=False, quiet=quiet), steps)
+    return Display(console(sys.stdout, quiet), steps)

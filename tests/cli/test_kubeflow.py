@@ -1,5 +1,6 @@
 """What a user does with a cluster: the real command and the real client, against a fake of the API over real HTTP."""
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
+import documented
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -86,6 +89,49 @@ def until(condition: object, seconds: float = 30) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def answered(*arguments: str, code: int = 0) -> dict[str, Any]:
+    """Return what a command answers machines, which is what the documentation says."""
+    done = graftwork(*arguments, "--json")
+    assert done.returncode == code, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert set(answer) - {"succeeded"} == documented.keys(arguments[0]) - {"succeeded"}
+    return answer
+
+
+class TestForMachines:
+    def test_of_a_compiled_file(self, tmp_path: Path) -> None:
+        file = str(tmp_path / "p.yaml")
+        answer = answered("compile", "sweep", "-o", file, "--image", "a.example/g:1")
+        assert (answer["file"], answer["pipeline"], answer["image"]) == (file, "sweep", "a.example/g:1")
+
+    def test_of_a_run_and_how_it_ends(self, fake: FakeKubeflow, config: str) -> None:
+        submitted = answered("submit", "sweep", config, "--host", fake.url)
+        assert list(fake.runs) == [submitted["run"]]
+        assert submitted["uploaded"]
+        assert not answered("submit", "sweep", config, "--host", fake.url)["uploaded"]
+        for state, code in (("SUCCEEDED", 0), ("FAILED", 1)):
+            fake.set_state(submitted["run"], state, {})
+            ended = answered("watch", submitted["run"], "--host", fake.url, code=code)
+            assert ended == {"run": submitted["run"], "succeeded": code == 0}
+
+    def test_of_schedules(self, fake: FakeKubeflow, config: str) -> None:
+        host = ("--host", fake.url)
+        assert answered_list(*host) == []
+        made = answered("schedule", "sweep", config, "--cron", "30 3 * * *", "--name", "birds", *host)
+        assert (made["schedule"], made["change"], made["cron"]) == ("birds", "created", "0 30 3 * * *")
+        (listed,) = answered_list(*host)
+        assert listed["next"] == made["due"][0]
+        graftwork("schedules", "pause", "birds", *host)
+        assert answered_list(*host) == [{**listed, "active": False, "next": None}]
+
+
+def answered_list(*arguments: str) -> list[dict[str, Any]]:
+    done = graftwork("schedules", *arguments, "--json")
+    listed: list[dict[str, Any]] = json.loads(done.stdout)["schedules"]
+    assert all({"schedules", *schedule} == documented.keys("schedules") for schedule in listed)
+    return listed
 
 
 class TestSubmit:

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import documented
 import pytest
 
 from commands import graftwork
@@ -129,3 +131,29 @@ def test_mistakes_end_with_code_2_and_a_message(
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_command_answers_machines_too(registry: str) -> None:
+    def answered(*command: str) -> dict[str, Any]:
+        done = graftwork("models", *command, "--registry", registry, "--json")
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        said = answer["shelf"] if command[0] == "list" else answer
+        assert set(said) == documented.keys(f"models {command[0]}")
+        return answer
+
+    assert answered("rollback") == {"model": "shelf", "champion": 1, "instead_of": 2}
+    assert answered("promote", "2") == {"model": "shelf", "champion": 2, "instead_of": 1}
+    assert answered("prune", "--keep", "1") == {"model": "shelf", "removed": [], "left": [1, 2]}
+    assert answered("list")["shelf"]["aliases"] == {"champion": 2, "previous": 1}
+    assert answered("show")["version"] == 2
+
+
+def test_what_a_machine_is_told_a_person_may_read_beside_it(registry: str) -> None:
+    done = graftwork("models", "rollback", "--registry", registry, "--json")
+    assert done.stderr == "shelf: version 1 is the champion again, instead of 2\n"
+
+
+def test_there_is_no_document_about_a_mistake(registry: str) -> None:
+    done = graftwork("models", "promote", "7", "--registry", registry, "--json")
+    assert (done.returncode, done.stdout) == (2, "")

@@ -7,8 +7,8 @@ import numpy as np
 from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.extract_features.extract import extract_features
+from graftwork.components.load_base_model.load import load_base_model
 from graftwork.components.promote.promote import Source, keep, promote
 from graftwork.components.train_head.train import train_head
 from graftwork.config import HeadConfig

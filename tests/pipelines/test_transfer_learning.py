@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import documented
 import keras
 import numpy as np
 import pytest
@@ -70,6 +71,24 @@ def test_the_same_command_again_runs_nothing_but_the_fingerprint(finished: Path,
     run(finished / "photos", base_file, finished / "output")
     assert steps_run(finished / "output") == {"fingerprint_source"}
     assert (finished / "output" / "metrics.json").read_text() == before
+
+
+def test_machines_are_told_where_everything_is(finished: Path, base_file: Path) -> None:
+    photos, output = finished / "photos", finished / "output"
+    given = ("run", "--data", photos, "--base-model", base_file, "--output", output, *QUICK)
+    done = graftwork(*given, "--json")
+    answer = json.loads(done.stdout)
+    assert set(answer) == documented.keys("run")
+    assert answer["metrics"] == json.loads((output / "metrics.json").read_text())
+    assert all(Path(answer[name]).exists() for name in ("output", "model", "report", "log"))
+    assert "fingerprint_source" in done.stderr
+    done = graftwork("predict", output, "--data", photos, "--output", finished / "labels.parquet", "--json")
+    answer = json.loads(done.stdout)
+    assert set(answer) == documented.keys("predict --data")
+    assert answer["images"] > 10
+    silent = graftwork("--log-level", "error", *given)
+    assert silent.stderr == ""
+    assert "✓" not in silent.stdout
 
 
 def test_one_more_image_runs_what_depends_on_it(finished: Path, base_file: Path, tmp_path: Path) -> None:

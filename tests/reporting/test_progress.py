@@ -68,3 +68,23 @@ def test_peak_memory_is_this_processs_own() -> None:
     before, after = map(float, subprocess.check_output([sys.executable, "-P", "-c", code]).split())
     assert 5 < before < 120  # and not that of the process that started it
     assert 200 < after - before < 400
+
+
+@pytest.mark.parametrize(("level", "expected"), [("info", 5), ("loud", 5), ("warning", 0), ("error", 0)])
+def test_on_a_cluster_the_log_level_hides_what_is_no_error(
+    level: str, expected: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRAFTWORK_LOG_LEVEL", level)
+
+    @progress.step("look")
+    def look(mistaken: bool) -> None:
+        progress.note("found")
+        if mistaken:
+            raise UserError("no")
+
+    look(False)
+    with pytest.raises(SystemExit):
+        look(True)
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == expected
+    assert said.err == "error: no\n"

@@ -1,8 +1,10 @@
 """What a person sees of a local run."""
 
 import io
+import time
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from graftwork.reporting.metering import in_words
@@ -12,15 +14,20 @@ from graftwork.running.local import Results
 STEPS = ["look", "load", "train", "judge"]
 
 
-def shown(events: list[dict[str, object]], terminal: bool = False) -> str:
+def shown(events: list[dict[str, object]], terminal: bool = False, width: int = 100, long_seconds: float = 60) -> str:
     file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, width=100, highlight=False, no_color=True)
-    display = Display(console, STEPS)
+    console = Console(file=file, force_terminal=terminal, width=width, highlight=False, no_color=True)
+    display = Display(console, STEPS, long_seconds)
     with display.running():
         for event in events:
+            time.sleep(event.pop("after", 0))  # type: ignore[arg-type]
             display(event)
     display.finish()
     return file.getvalue()
+
+
+def event(kind: str, process: str = "a", **fields: object) -> dict[str, object]:
+    return {"event": kind, "process": process, "step": "train", "seconds": 1.0, "peak_mib": 1.0, **fields}
 
 
 def ran(step: str) -> list[dict[str, object]]:
@@ -44,27 +51,92 @@ def test_a_failed_step_is_marked() -> None:
     assert lines[1].split()[:2] == ["✗", "load"]
 
 
-def test_what_steps_say_that_run_side_by_side_stands_above_their_own_lines() -> None:
-    def event(kind: str, process: str, **fields: object) -> dict[str, object]:
-        return {"event": kind, "process": process, "step": "train", "seconds": 1.0, "peak_mib": 1.0, **fields}
+def test_notes_stand_under_the_line_of_their_step() -> None:
+    begun, ended = ran("look")
+    notes = [{"event": "note", "text": text} for text in ("one", "two")]
+    lines = shown([begun, *notes, ended, *ran("load")]).splitlines()
+    assert [line.split()[0] for line in lines] == ["✓", "one", "two", "✓", "=", "="]
+    assert lines[1] == "     one"
 
+
+def test_the_notes_of_a_failed_step_stand_under_its_line_too() -> None:
+    failed = [event("start"), event("note", text="found"), event("crash", message="no")]
+    lines = [line.split()[:2] for line in shown(failed).splitlines()]
+    assert lines[2:4] == [["✗", "train"], ["found"]]
+
+
+def test_what_a_step_said_that_was_killed_is_not_lost() -> None:
+    lines = [line.split()[:2] for line in shown([event("start"), event("note", text="found")]).splitlines()]
+    assert lines[2:4] == [["✗", "train"], ["found"]]
+
+
+def test_what_steps_say_that_run_side_by_side_stands_under_their_own_lines() -> None:
     both = [event("start", process) for process in "ab"]
     said = [event("note", process, text=f"{process}{number}") for number in (1, 2) for process in "ab"]
     ended = [event("end", process) for process in "ba"]
     late = event("note", "a", text="a3")
     lines = shown([*both, *said, ended[0], late, ended[1]]).splitlines()
-    assert [line.split()[0] for line in lines if "=" not in line] == ["b1", "b2", "✓", "a1", "a2", "a3", "✓"]
+    assert [line.split()[0] for line in lines if "=" not in line] == ["✓", "b1", "b2", "✓", "a1", "a2", "a3"]
+
+
+def test_a_log_says_that_a_long_step_runs_and_what_it_says_meanwhile() -> None:
+    said = [event("note", text="one"), event("note", text="two", after=0.5), event("end")]
+    lines = shown([event("start"), *said], long_seconds=0.1).splitlines()
+    assert [line.split()[0] for line in lines if "=" not in line] == ["…", "one", "two", "✓"]
+    assert lines[2].split()[:4] == ["…", "train", "running", "since"]
+
+
+def test_in_a_log_too_no_note_stands_under_the_line_of_another_step() -> None:
+    both = [event("start", "a"), event("start", "b", after=0.2)]
+    said = [event("note", process, text=process * 2, after=0.2) for process in "ab"]
+    ended = [event("end", process) for process in "ba"]
+    lines = shown([*both, *said, *ended], long_seconds=0.1).splitlines()
+    assert [line.split()[0] for line in lines if "=" not in line] == ["…", "…", "bb", "✓", "✓", "aa"]
+
+
+def test_in_a_terminal_a_step_that_runs_has_its_notes_under_it() -> None:
+    running = [event("start"), event("note", text="found"), event("end", after=0.4)]
+    while_it_runs, _, at_the_end = shown(running, terminal=True).rpartition("✓")
+    assert "train" in while_it_runs
+    assert while_it_runs.rindex("train") < while_it_runs.rindex("found")
+    assert "found" in at_the_end
+    assert "…" not in while_it_runs + at_the_end
+
+
+def test_in_a_narrow_terminal_a_long_note_keeps_its_indentation() -> None:
+    text = shown([event("start"), event("note", text="many words " * 9), event("end")], terminal=True, width=50)
+    notes = [line.partition("     ")[2] for line in text.rpartition("✓")[2].splitlines() if "words" in line]
+    assert len(notes) == 3
+    assert all(note.startswith(("many", "words", "\x1b[2mmany", "\x1b[2mwords")) for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("debug", ["2026", "✓", "found", "=", "✓", "="]),
+        ("info", ["✓", "found", "=", "✓", "="]),
+        ("warning", ["✓", "=", "✓", "="]),
+        ("error", []),
+    ],
+)
+def test_the_log_level_says_how_much_is_shown(level: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFTWORK_LOG_LEVEL", level)
+    begun, ended = ran("look")
+    said = [{"event": "output", "text": "\x1b[95m2026 a line of KFP\x1b[0m"}, {"event": "note", "text": "found"}]
+    lines = shown([begun, *said, ended, *ran("train")]).splitlines()
+    assert [line.split()[0] for line in lines] == expected
 
 
 def test_without_a_terminal_there_are_no_control_characters_and_no_bars() -> None:
     progress = {"event": "progress", "done": 5, "total": 10, "what": "images", "detail": ""}
-    text = shown([{"event": "start", "step": "look"}, progress, {"event": "note", "text": "[red]found[/red]"}])
+    begun, ended = ran("look")
+    text = shown([begun, progress, {"event": "note", "text": "[red]found[/red]"}, ended])
     assert "\x1b" not in text
     assert "5 of 10" not in text
     assert "[red]found[/red]" in text  # shown as it is, not as markup
 
 
-def test_how_fast_a_step_went_is_one_line_above_it() -> None:
+def test_how_fast_a_step_went_is_one_line_under_it() -> None:
     profile = {
         "images": 4501,
         "seconds": 7.1,
@@ -74,9 +146,9 @@ def test_how_fast_a_step_went_is_one_line_above_it() -> None:
     }
     begun, ended = ran("train")
     lines = shown([begun, {"event": "note", "text": in_words(profile)}, ended]).splitlines()
-    assert lines[2].startswith("     634 images a second, 3")
-    assert lines[2].endswith("of the time waiting for input, 1.08 times the floor")
-    assert lines[3].split()[:2] == ["✓", "train"]
+    assert lines[2].split()[:2] == ["✓", "train"]
+    assert lines[3].startswith("     634 images a second, 3")
+    assert lines[3].endswith("of the time waiting for input, 1.08 times the floor")
 
 
 def test_the_results_name_the_selected_candidate_and_where_everything_is() -> None:

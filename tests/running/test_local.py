@@ -71,6 +71,20 @@ class TestLocalRun:
         with pytest.raises(local.StepError, match=f"make failed: [\\s\\S]*{expected}[\\s\\S]*run.log"):
             run(tmp_path / "out", behaviour=behaviour, image=runner)
 
+    def test_at_the_level_debug_what_steps_print_arrives_too_tensorflows_log_included(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+        _, events = run(tmp_path / "usual")
+        assert {event["event"] for event in events} <= {"start", "progress", "note", "end"}
+        monkeypatch.setenv("GRAFTWORK_LOG_LEVEL", "debug")
+        with local._runner(None, tmp_path, {}, ()):
+            assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+        _, events = run(tmp_path / "loud", value="a line\nof its own")
+        printed = [event["text"] for event in events if event["event"] == "output"]
+        assert any("[KFP Executor" in line for line in printed)
+        assert not any("::graftwork::" in line for line in printed)
+
     def test_an_earlier_result_stays_when_a_later_run_fails(self, tmp_path: Path) -> None:
         results, _ = run(tmp_path / "out")
         with pytest.raises(UserError):
