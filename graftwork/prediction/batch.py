@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from graftwork import storage
 from graftwork.artifacts import model as model_artifact
-from graftwork.data import imaging, sources
+from graftwork.data import sources
+from graftwork.data.reading import readable
 from graftwork.data.shards import WHOLE, Shard
 from graftwork.data.streams import batched, map_in_order
 from graftwork.prediction.served import Served
@@ -95,14 +96,8 @@ def predict(model: str | os.PathLike[str], data: str, path: Path, shard: Shard =
 
 def read(row: sources.Row) -> Image:
     """Read one image, and see whether it can be decoded."""
-    try:
-        content = storage.read(row.source) if row.content is None else row.content
-        imaging.decode(content)  # one bad image would otherwise fail its whole batch
-    except OSError as error:
-        return Image(row.source, error=error.strerror or "not found")
-    except tf.errors.InvalidArgumentError:
-        return Image(row.source, error=f"not an image; expected {', '.join(imaging.FORMATS)}")
-    return Image(row.source, content)
+    content, error = readable(row)
+    return Image(row.source, content, error)
 
 
 def _said(
