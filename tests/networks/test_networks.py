@@ -7,7 +7,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graftwork.base_models.applications import application_names
 from graftwork.components.fine_tune.layers import unfreeze_last
 from graftwork.networks import devices
 from graftwork.networks.depthwise import kernel_gradient, with_fast_gradients
@@ -16,6 +15,8 @@ from graftwork.networks.frozen import frozen
 from graftwork.networks.graph import calls, distinct_names, is_unrolled, unrolled
 from graftwork.networks.precision import computing_in, for_training, resolved
 from graftwork.networks.split import split
+
+from architectures.expected import each_network
 
 layers = keras.layers
 EXACT = 1e-4
@@ -216,7 +217,7 @@ def test_folding_is_exact_on_real_architectures(name: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", application_names())
+@each_network
 def test_every_architecture_is_split_and_folded_without_a_change_in_its_answers(name: str):
     build = getattr(keras.applications, name)
     size = 331 if name == "NASNetLarge" else 96
