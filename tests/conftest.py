@@ -16,6 +16,13 @@ from graftwork.artifacts.features import Split
 CLASSES = ["blue", "green", "red"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of a file run in the same process, for what they share; see also `architectures.expected.each`."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 def coloured_squares(count: int, seed: int = 0, size: int = 24) -> Iterator[tuple[np.ndarray, int]]:
     """Yield noisy uint8 images with a square of a class's colour, and the class: learnable, but not trivially."""
     random = np.random.default_rng(seed)

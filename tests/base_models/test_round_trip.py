@@ -4,7 +4,6 @@ One at a time, and its files go at once: the largest, ConvNeXtXLarge, has 1.4 GB
 """
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -12,16 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from graftwork.base_models.architectures.applications import application_names
 from graftwork.base_models.architectures.families import FAMILIES
 from graftwork.base_models.cut import cut
 from graftwork.base_models.open import open_file
 from graftwork.base_models.opened import OpenedModel, Request
 from graftwork.base_models.preprocessing import find_preprocessing
 from graftwork.components.load_base_model.load import load_base_model
-from graftwork.networks.layers import take_weights
 
-from architectures.expected import PREPROCESSING
+from architectures.expected import PREPROCESSING, built, each, each_network
 
 SMALLEST = (
     "VGG16",
@@ -45,22 +42,6 @@ FREE = 224
 """Pixels to a side for networks that take any size."""
 
 
-@pytest.fixture(autouse=True)
-def memory_is_given_back() -> Iterator[None]:
-    yield
-    keras.utils.clear_session()
-
-
-def built(name: str) -> keras.Model:
-    """Return a network whose biases and statistics are not those of a fresh one, so that a lost one shows."""
-    keras.utils.set_random_seed(0)
-    model = getattr(keras.applications, name)(weights=None)
-    random = np.random.default_rng(0)
-    moved = [w + random.uniform(0, 0.02, w.shape).astype(w.dtype) if w.ndim == 1 else w for w in model.get_weights()]
-    take_weights(model, moved)
-    return model
-
-
 def image(model: keras.Model) -> np.ndarray:
     shape = [side or FREE for side in model.input_shape[1:]]
     return np.random.default_rng(1).uniform(0, 255, (1, *shape)).astype(np.float32)
@@ -77,7 +58,7 @@ def test_the_smallest_are_one_of_each_family() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", application_names())
+@each_network
 def test_a_saved_one_is_the_same(name: str, tmp_path: Path) -> None:
     model = built(name)
     pixels = image(model)
@@ -96,7 +77,7 @@ def test_a_saved_one_is_the_same(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALLEST)
+@each(SMALLEST)
 def test_a_saved_one_becomes_a_base(name: str, tmp_path: Path) -> None:
     model = built(name)
     pixels = image(model)

@@ -7,13 +7,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graftwork.base_models.architectures.applications import application_names
 from graftwork.components.fine_tune.layers import unfreeze_last
 from graftwork.networks.depthwise import with_fast_gradients
 from graftwork.networks.frozen import frozen
 from graftwork.networks.graph import unrolled
 from graftwork.networks.split import split
 
+from architectures.expected import each_network
 from small_networks import EXACT, conv, outputs, pixels, residual_network, trained_from, with_random_statistics
 
 layers = keras.layers
@@ -84,7 +84,7 @@ def test_nothing_changes_in_the_network_that_is_split():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", application_names())
+@each_network
 def test_every_architecture_is_split_and_folded_without_a_change_in_its_answers(name: str):
     build = getattr(keras.applications, name)
     size = 331 if name == "NASNetLarge" else 96

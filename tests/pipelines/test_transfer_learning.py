@@ -28,6 +28,11 @@ def run(photos: Path, base: Path, output: Path, *more: str) -> str:
     return done.stdout
 
 
+def copied(finished: Path, folder: Path) -> Path:
+    """Return a copy of the output of a finished run, whose cache points to the artifacts of the first."""
+    return Path(shutil.copytree(finished / "output", folder / "output", copy_function=shutil.copy2))
+
+
 @pytest.fixture(scope="module")
 def finished(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photos/ and the finished run output/."""
@@ -113,13 +118,13 @@ def test_the_same_seed_gives_the_same_metrics(finished: Path, base_file: Path, t
 
 
 def test_feature_extraction_alone_in_one_line(finished: Path, base_file: Path, tmp_path: Path) -> None:
-    run(finished / "photos", base_file, tmp_path / "output", "--set", "fine_tune.layers=0")
+    run(finished / "photos", base_file, copied(finished, tmp_path), "--set", "fine_tune.layers=0")
     metrics = json.loads((tmp_path / "output" / "metrics.json").read_text())
     assert list(metrics["candidates"]) == ["head"]
 
 
 def test_replacing_the_top_in_one_line(finished: Path, base_file: Path, tmp_path: Path) -> None:
-    run(finished / "photos", base_file, tmp_path / "output", "--set", "feature_layer=penultimate")
+    run(finished / "photos", base_file, copied(finished, tmp_path), "--set", "feature_layer=penultimate")
     description = json.loads((tmp_path / "output" / "model" / "assets.extra" / "graftwork.json").read_text())
     assert description["feature_layer"] == "flat"
 

@@ -1,4 +1,4 @@
-"""The distribution: what a wheel and an installation contain."""
+"""The package as a whole: what a wheel and an installation contain, and that its tests lie as its modules do."""
 
 import subprocess
 import sys
@@ -72,3 +72,15 @@ def test_a_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
             if file.is_file() and "__pycache__" not in file.parts and not readme:
                 sources.add(f"{package}/{file.relative_to(ROOT / folder)}")
     assert packed == sources
+
+
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("test", sorted(str(file.relative_to(TESTS)) for file in TESTS.rglob("test_*.py")))
+def test_a_test_file_has_the_name_and_the_place_of_what_it_tests(test: str) -> None:
+    folder, name = Path(test).parent, Path(test).stem.removeprefix("test_")
+    whole = folder.name or "graftwork"  # a room as a whole, tested in a file with its name
+    subjects = [place / folder / name for place in (ROOT / "graftwork", TESTS)]
+    found = [subject for subject in subjects if subject.is_dir() or subject.with_suffix(".py").is_file()]
+    assert found or (name == whole and (ROOT / "graftwork" / folder).is_dir()), f"what does {test} test?"
