@@ -12,7 +12,7 @@ from graftwork.components.ingest_images.component import ingest_images
 from graftwork.components.load_base_model.component import load_base_model
 from graftwork.components.prepare_data.component import prepare_data
 from graftwork.components.train_head.component import train_head
-from graftwork.pipelines.interface import Given
+from graftwork.pipelines.interface import Inputs
 from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
 
 STEPS = (
@@ -88,56 +88,56 @@ def ingest(
     return dsl.Collected(task.outputs["ingested"])
 
 
-def graft(given: Given) -> Grafted:
+def graft(inputs: Inputs) -> Grafted:
     """Prepare the images, run the frozen base over them once, and train a head on what it says."""
-    sources = look(given)
-    base = load(given, sources)
-    images, shares = prepare_images(given, sources, base)
-    return Grafted(images, head_on(given, base, images, shares))
+    sources = look_at_sources(inputs)
+    base = load(inputs, sources)
+    images, shares = prepare_images(inputs, sources, base)
+    return Grafted(images, trained_head(inputs, base, images, shares))
 
 
-def tune(given: Given, images: Any, head: Any, **point: Any) -> Any:
+def tune(inputs: Inputs, images: Any, head: Any, **point: Any) -> Any:
     """Train the last layers below a head on; return the model."""
     step = fine_tune(
-        images=images, head=head, settings=given.fine_tune, precision=given.precision, seed=given.seed, **point
+        images=images, head=head, settings=inputs.fine_tune, precision=inputs.precision, seed=inputs.seed, **point
     )
-    return given.nodes.run(step).outputs["model"]
+    return inputs.nodes.run(step).outputs["model"]
 
 
-def look(given: Given) -> Any:
+def look_at_sources(inputs: Inputs) -> Any:
     """Look what data and base model hold now: the one step that always runs."""
-    return on_cpu(fingerprint_source(**given.of(fingerprint_source))).set_caching_options(False)
+    return on_cpu(fingerprint_source(**inputs.of(fingerprint_source))).set_caching_options(False)
 
 
-def load(given: Given, sources: Any, **instead: Any) -> Any:
+def load(inputs: Inputs, sources: Any, **instead: Any) -> Any:
     """Load the base model, or what is to be loaded in place of it."""
     fingerprint = sources.outputs["base_model_fingerprint"]
-    task = load_base_model(uri=given.base_model, fingerprint=fingerprint, **given.of(load_base_model), **instead)
+    task = load_base_model(uri=inputs.base_model, fingerprint=fingerprint, **inputs.of(load_base_model), **instead)
     return on_cpu(task)
 
 
-def prepare_images(given: Given, sources: Any, base: Any, at_least: Any = 0) -> Prepared:
+def prepare_images(inputs: Inputs, sources: Any, base: Any, at_least: Any = 0) -> Prepared:
     """Read the images, at a size that suits the base and is at least the given one, and split them."""
     ingested = ingest(
-        data=given.data,
+        data=inputs.data,
         fingerprint=sources.outputs["data_fingerprint"],
         shards=sources.outputs["shards"],
         input_size=base.outputs["size"],
-        stored_size=given.stored_size,
+        stored_size=inputs.stored_size,
         at_least=at_least,
     )
-    prepared = prepare_data(ingested=ingested.output, prepare=given.prepare, extract_shards=given.extract_shards)
+    prepared = prepare_data(ingested=ingested.output, prepare=inputs.prepare, extract_shards=inputs.extract_shards)
     retried(on_cpu(prepared))
     return Prepared(prepared.outputs["images"], prepared.outputs["Output"])
 
 
-def head_on(given: Given, base: Any, images: Any, shares: Any) -> Any:
+def trained_head(inputs: Inputs, base: Any, images: Any, shares: Any) -> Any:
     """Run the frozen base over the images once, and train a head on what it says; return the model."""
-    folder, nodes = base.outputs["model"], given.nodes
+    folder, nodes = base.outputs["model"], inputs.nodes
     with dsl.ParallelFor(shares, parallelism=PARALLELISM, name="share of the images") as share:
         extracted = nodes.run(
-            extract_features(images=images, base_model=folder, shard=share, precision=given.precision)
+            extract_features(images=images, base_model=folder, shard=share, precision=inputs.precision)
         )
     features = dsl.Collected(extracted.outputs["features"])
-    trained = nodes.run(train_head(features=features, base_model=folder, head=given.head, seed=given.seed))
+    trained = nodes.run(train_head(features=features, base_model=folder, head=inputs.head, seed=inputs.seed))
     return trained.outputs["model"]

@@ -25,7 +25,7 @@ COMMON = tuple(
 """Settings that every pipeline takes."""
 
 
-class Given:
+class Inputs:
     """The parameters of a pipeline that is being built, each as an attribute: not values yet, but KFP's stand-ins."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -48,7 +48,7 @@ class Given:
         return Nodes(self.accelerator, self.accelerators, self.node_selector, self.tolerations, self.cpu, self.memory)
 
 
-def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Callable[[Given], Any]], Any]:
+def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Callable[[Inputs], Any]], Any]:
     """Decorate a function that builds a pipeline: it becomes one, with the parameters all have and its own.
 
     Args:
@@ -59,9 +59,9 @@ def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Cal
     named = {**{name: parameter(name) for name in COMMON}, **own}
     parameters = sorted(named.items(), key=lambda item: item[1].default is not REQUIRED)
 
-    def decorate(build: Callable[[Given], Any]) -> Any:
+    def decorate(build: Callable[[Inputs], Any]) -> Any:
         def function(*values: Any) -> Any:
-            return build(Given(dict(zip((name for name, _ in parameters), values, strict=True))))
+            return build(Inputs(dict(zip((name for name, _ in parameters), values, strict=True))))
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         signature = inspect.Signature(

@@ -10,8 +10,8 @@ from graftwork.components.promote.component import promote
 from graftwork.components.report_outcome.component import report_outcome
 from graftwork.components.select_model.component import select_model
 from graftwork.config import parameter
-from graftwork.pipelines.grafting import head_on, load, look, prepare_images, tune
-from graftwork.pipelines.interface import OF_RETRAINING, Given, pipeline
+from graftwork.pipelines.grafting import load, look_at_sources, prepare_images, trained_head, tune
+from graftwork.pipelines.interface import OF_RETRAINING, Inputs, pipeline
 from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
 
 STEPS = (
@@ -34,33 +34,35 @@ STEPS = (
 
 
 @pipeline("retraining", "Retraining", **{name: parameter(name) for name in OF_RETRAINING})
-def retraining(given: Given) -> None:
+def retraining(inputs: Inputs) -> None:
     """Train a challenger if anything has changed, and let it serve only if it is better than the champion."""
     run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    reported = report_outcome(run=run, **given.of(report_outcome))
+    reported = report_outcome(run=run, **inputs.of(report_outcome))
     with dsl.ExitHandler(on_cpu(reported).set_caching_options(False), name="retraining"):
-        sources = look(given)
+        sources = look_at_sources(inputs)
         found = find_champion(
             data_fingerprint=sources.outputs["data_fingerprint"],
             base_model_fingerprint=sources.outputs["base_model_fingerprint"],
             run=run,
-            **given.of(find_champion),
+            **inputs.of(find_champion),
         )
         retried(on_cpu(found)).set_caching_options(False)
         champion = found.outputs["champion"]
         # Its name is Output: a run on one machine finds the value of a condition under no other.
         with dsl.If(found.outputs["Output"] == True, name="anything new"):  # noqa: E712
-            loaded = load(given, sources, instead="")
-            images, shares = prepare_images(given, sources, loaded, at_least=found.outputs["stored_size"])
-            checked = retried(on_cpu(check_data(images=images, champion=champion, policy=given.drift, seed=given.seed)))
+            loaded = load(inputs, sources, instead="")
+            images, shares = prepare_images(inputs, sources, loaded, at_least=found.outputs["stored_size"])
+            checked = retried(
+                on_cpu(check_data(images=images, champion=champion, policy=inputs.drift, seed=inputs.seed))
+            )
             with dsl.ParallelFor(
                 found.outputs["starts"], parallelism=PARALLELISM, name="network to start from"
             ) as start:
-                begun = load(given, sources, instead=start).after(checked)
-                grafted = head_on(given, begun, images, shares)
-                tuned = tune(given, images, grafted)
+                begun = load(inputs, sources, instead=start).after(checked)
+                grafted = trained_head(inputs, begun, images, shares)
+                tuned = tune(inputs, images, grafted)
             evaluated = evaluate(
-                images=images, heads=dsl.Collected(grafted), sweep=dsl.Collected(tuned), seed=given.seed
+                images=images, heads=dsl.Collected(grafted), sweep=dsl.Collected(tuned), seed=inputs.seed
             )
             evaluation = retried(on_cpu(evaluated)).outputs["evaluation"]
             selected = on_cpu(
@@ -72,14 +74,14 @@ def retraining(given: Given) -> None:
                 challenger=selected.outputs["model"],
                 champion=champion,
                 drift=checked.outputs["Output"],
-                policy=given.gate,
-                drift_policy=given.drift,
-                seed=given.seed,
+                policy=inputs.gate,
+                drift_policy=inputs.drift,
+                seed=inputs.seed,
             )
             retried(on_cpu(judged))
             promoted = promote(
-                registry=given.registry,
-                name=given.name,
+                registry=inputs.registry,
+                name=inputs.name,
                 images=images,
                 challenger=selected.outputs["model"],
                 verdict=judged.outputs["verdict"],

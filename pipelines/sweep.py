@@ -6,7 +6,7 @@ from graftwork.components.evaluate.component import evaluate
 from graftwork.components.select_model.component import select_model
 from graftwork.config import Parameter, SweepConfig
 from graftwork.pipelines.grafting import Results, graft, tune
-from graftwork.pipelines.interface import Given, pipeline
+from graftwork.pipelines.interface import Inputs, pipeline
 from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
 
 
@@ -19,7 +19,7 @@ from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
         SweepConfig().points(),
     ),
 )
-def sweep(given: Given) -> Results:
+def sweep(inputs: Inputs) -> Results:
     """Fine-tune one head at every point of a grid, evaluate all of them, and keep the best on validation.
 
     Returns:
@@ -27,11 +27,11 @@ def sweep(given: Given) -> Results:
         metrics: What it and the other candidates reach on validation and test.
         report: The evaluation for people, with the sweep.
     """
-    images, grafted = graft(given)
-    with dsl.ParallelFor(given.grid, parallelism=PARALLELISM, name="point of the grid") as point:
-        tuned = tune(given, images, grafted, point=point)
-    # Collected twice: KFP changes what it is given.
-    evaluated = retried(on_cpu(evaluate(images=images, head=grafted, sweep=dsl.Collected(tuned), seed=given.seed)))
+    images, grafted = graft(inputs)
+    with dsl.ParallelFor(inputs.grid, parallelism=PARALLELISM, name="point of the grid") as point:
+        tuned = tune(inputs, images, grafted, point=point)
+    # Collected twice: KFP changes what it is inputs.
+    evaluated = retried(on_cpu(evaluate(images=images, head=grafted, sweep=dsl.Collected(tuned), seed=inputs.seed)))
     evaluation = evaluated.outputs["evaluation"]
     selected = on_cpu(select_model(evaluation=evaluation, head=grafted, sweep=dsl.Collected(tuned)))
     return Results(selected.outputs["model"], selected.outputs["metrics"], evaluated.outputs["report"])

@@ -3,12 +3,12 @@
 from graftwork.components.evaluate.component import evaluate
 from graftwork.components.select_model.component import select_model
 from graftwork.pipelines.grafting import Results, graft, tune
-from graftwork.pipelines.interface import Given, pipeline
+from graftwork.pipelines.interface import Inputs, pipeline
 from graftwork.pipelines.scheduling import on_cpu, retried
 
 
 @pipeline("transfer-learning", "Transfer learning")
-def transfer_learning(given: Given) -> Results:
+def transfer_learning(inputs: Inputs) -> Results:
     """From labelled images and a saved Keras model to an evaluated, servable classifier.
 
     Returns:
@@ -16,9 +16,9 @@ def transfer_learning(given: Given) -> Results:
         metrics: What it and the other candidate reach on validation and test.
         report: The evaluation for people.
     """
-    images, grafted = graft(given)
-    tuned = tune(given, images, grafted)
-    evaluated = retried(on_cpu(evaluate(images=images, head=grafted, fine_tuned=tuned, seed=given.seed)))
+    images, grafted = graft(inputs)
+    tuned = tune(inputs, images, grafted)
+    evaluated = retried(on_cpu(evaluate(images=images, head=grafted, fine_tuned=tuned, seed=inputs.seed)))
     selected = select_model(evaluation=evaluated.outputs["evaluation"], head=grafted, fine_tuned=tuned)
     on_cpu(selected)
     return Results(selected.outputs["model"], selected.outputs["metrics"], evaluated.outputs["report"])

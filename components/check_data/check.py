@@ -14,7 +14,7 @@ from graftwork.artifacts.images import Images
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.config import DriftConfig
 from graftwork.data import imaging
-from graftwork.drift.drift import Drift, Tonight, measure
+from graftwork.drift.drift import CurrentImages, Drift, measure
 from graftwork.prediction.served import Served
 from graftwork.reporting import progress
 
@@ -22,7 +22,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Odd:
+class OddImage:
     """A new image that is not like the old ones."""
 
     label: str
@@ -42,7 +42,7 @@ class Checked:
 
     drift: Drift | None
     why: str
-    odd: list[Odd] = field(default_factory=list)
+    odd: list[OddImage] = field(default_factory=list)
 
 
 def check(
@@ -67,13 +67,13 @@ def check(
     if before is None:
         return Checked(None, "the champion does not say what it was trained on")
     served = Served(champion_path, "embed", "features")
-    now = look(data, before, served, config.sample, serving.stored_size)
+    now = current_images(data, before, served, config.sample, serving.stored_size)
     drift = measure(before, now, config, seed)
     found = f"{now.new_images:,} of {data.size('train'):,} training images are new to the champion"
     return Checked(drift, found, list(_odd(data, drift.oddest)))
 
 
-def look(data: Images, before: TrainedOn, served: Served, sample: int, stored_size: int) -> Tonight:
+def current_images(data: Images, before: TrainedOn, served: Served, sample: int, stored_size: int) -> CurrentImages:
     """Count the training images, and embed the first of those that the champion has not seen.
 
     They are in the order of their content hashes: the first ones are as good as any drawn at random. What images are
@@ -98,7 +98,7 @@ def look(data: Images, before: TrainedOn, served: Served, sample: int, stored_si
 
     features = [said for _, said in served.answers(progress.track(unseen(), None, "batches"))]
     width = before.features.shape[1]  # 0 of a champion that was promoted by hand
-    return Tonight(
+    return CurrentImages(
         {name: count for name, count in data.counts["train"].items() if count},
         new,
         np.array(keys),
@@ -108,12 +108,12 @@ def look(data: Images, before: TrainedOn, served: Served, sample: int, stored_si
     )
 
 
-def _odd(data: Images, keys: tuple[str, ...]) -> Iterator[Odd]:
+def _odd(data: Images, keys: tuple[str, ...]) -> Iterator[OddImage]:
     wanted = {key: place for place, key in enumerate(keys)}
-    found: dict[int, Odd] = {}
+    found: dict[int, OddImage] = {}
     for record in data.records("train") if wanted else ():
         if record.key in wanted:
-            found[wanted[record.key]] = Odd(data.classes[record.label], record.source, record.encoded)
+            found[wanted[record.key]] = OddImage(data.classes[record.label], record.source, record.encoded)
         if len(found) == len(wanted):  # they are among the first, see `look`
             break
     yield from (found[place] for place in sorted(found))

@@ -82,7 +82,7 @@ def evaluate(
             served = Served(folder.path)
             candidates[name] = {}
             for split in evaluation.SPLITS:
-                given = _Given(served, data, split, meter, total=size * len(folders))
+                given = _SplitEvaluation(served, data, split, meter, total=size * len(folders))
                 shape = (data.size(split), len(data.classes))
                 evaluation.write_predictions(target, name, split, shape, given.batches())
                 candidates[name][split] = metrics(joined(given.answers), data.classes, seed)
@@ -116,7 +116,7 @@ def _profile(
     return dict(sorted(found.items(), key=lambda item: item[0] != "load_base_model"))
 
 
-class _Given:
+class _SplitEvaluation:
     """Asks a served model about the images of a split; keeps a few numbers of each, and the worst mistakes."""
 
     def __init__(self, served: Served, data: images.Images, split: str, meter: metering.Meter, total: int) -> None:

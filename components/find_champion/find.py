@@ -33,7 +33,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class MadeOf:
+class ChallengerInputs:
     """Everything that makes a challenger what it is, as JSON values.
 
     Attributes:
@@ -50,7 +50,9 @@ class MadeOf:
         return f"{_hash(self.network)[:_PRINT]}-{_hash([*self.network, *self.others])}"
 
 
-def find(registry: str, name: str, path: str | os.PathLike[str], made_of: MadeOf, warm_start: str, run: str) -> Found:
+def find(
+    registry: str, name: str, path: str | os.PathLike[str], made_of: ChallengerInputs, warm_start: str, run: str
+) -> Found:
     """Fetch the champion, and say whether there is anything new to train on.
 
     Args:
@@ -116,7 +118,7 @@ def _inputs_of_champion(known: State) -> str:
     return str(known.versions[known.champion].data.get("inputs", "")) if known.champion else ""
 
 
-def _starts(champion: Path, uri: str, inputs: str, made_of: MadeOf, warm_start: str) -> list[str]:
+def _starts(champion: Path, uri: str, inputs: str, made_of: ChallengerInputs, warm_start: str) -> list[str]:
     """Return what to start from. A champion that is a head on the base model as it is now would only repeat that."""
     if not uri or warm_start == "base":
         return [""]

@@ -10,7 +10,7 @@ from graftwork.artifacts.images import Images
 from graftwork.artifacts.model import ModelFolder
 from graftwork.config import GateConfig
 from graftwork.errors import UserError
-from graftwork.gate.rules import Given, Pair
+from graftwork.gate.rules import Correctness, PairedAnswers
 from graftwork.prediction.served import Served
 from graftwork.reporting import progress
 
@@ -21,7 +21,7 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Differing:
+class Disagreement:
     """An image about which one of the two is right."""
 
     label: str
@@ -46,9 +46,9 @@ class Compared:
         differing: Some of the images about which one is right.
     """
 
-    pair: Pair | None
+    pair: PairedAnswers | None
     keys: np.ndarray
-    differing: list[Differing]
+    differing: list[Disagreement]
 
 
 def compare(data: Images, evaluated: Evaluation, candidate: str, champion: ModelFolder, policy: GateConfig) -> Compared:
@@ -75,7 +75,7 @@ def compare(data: Images, evaluated: Evaluation, candidate: str, champion: Model
     right = said_names == labels
     answered, sure = np.empty(len(known), champions.dtype), np.zeros(len(known), np.float32)
     sources = np.zeros((len(slices), len(known)), bool)
-    shown: dict[bool, list[Differing]] = {True: [], False: []}
+    shown: dict[bool, list[Disagreement]] = {True: [], False: []}
     row = 0
     for batch, answers in Served(champion.path).answers(data.dataset("test").batch(_BATCH).prefetch(2)):
         rows = slice(row, row + len(answers))
@@ -91,17 +91,17 @@ def compare(data: Images, evaluated: Evaluation, candidate: str, champion: Model
             examples = shown[bool(right[row + index])]
             if len(examples) < _SHOWN:
                 label, before, now = (str(names[row + index]) for names in (labels, answered, said_names))
-                examples.append(Differing(label, before, now, places[index], batch["encoded"][index].numpy()))
+                examples.append(Disagreement(label, before, now, places[index], batch["encoded"][index].numpy()))
         row += len(answers)
         progress.report(row, len(known), "images")
     keys, differing = said["keys"][counted], [*shown[True], *shown[False]]
     if not known.any():
         return Compared(None, keys, differing)
-    pair = Pair(
+    pair = PairedAnswers(
         labels[counted],
         known[counted],
-        Given((answered == labels)[counted], sure[counted]),
-        Given(right[counted], confidence[counted]),
+        Correctness((answered == labels)[counted], sure[counted]),
+        Correctness(right[counted], confidence[counted]),
         {name: sources[number][counted] for number, name in enumerate(slices)},
     )
     return Compared(pair, keys, differing)

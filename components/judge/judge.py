@@ -12,13 +12,13 @@ from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model as model_artifact
 from graftwork.artifacts.model import ModelFolder
 from graftwork.artifacts.model_files import without_record
-from graftwork.components.judge.compare import Differing, compare
+from graftwork.components.judge.compare import Disagreement, compare
 from graftwork.config import DriftConfig, GateConfig
-from graftwork.drift.drift import fallen
+from graftwork.drift.drift import accuracy_drop
 from graftwork.errors import UserError
 from graftwork.gate import export, verdict
-from graftwork.gate.rules import Export
-from graftwork.gate.verdict import Challenge, Champion, Verdict
+from graftwork.gate.rules import ExportCheck
+from graftwork.gate.verdict import Champion, GateInputs, Verdict
 from graftwork.prediction.served import Served
 
 
@@ -44,7 +44,7 @@ class Judged:
 
     verdict: Verdict
     accuracy: dict[str, float]
-    differing: list[Differing]
+    differing: list[Disagreement]
     source: str
     compared: bool
 
@@ -83,12 +83,12 @@ def judge(
     requests = [record.encoded for record in islice(data.records("test"), asked)]
     exported = export.check(challenger.path, requests, said["probabilities"][:asked])
     accuracy = evaluated.candidates[name]["test"]["accuracy"]
-    champion, reached, differing = None, {"challenger": accuracy}, list[Differing]()
+    champion, reached, differing = None, {"challenger": accuracy}, list[Disagreement]()
     if model_artifact.is_model(champion_path):
         serving = model_artifact.read(champion_path)
         needed = {"latency", "size"} & set(policy.gate.better_on)
         size = export.size_of(serving.path)
-        found = _export(serving, requests) if needed else Export(size)
+        found = _export(serving, requests) if needed else ExportCheck(size)
         compared = compare(data, evaluated, name, serving, policy.gate)
         pair = compared.pair
         seen = seen_before(compared.keys, serving, "champion")
@@ -98,13 +98,13 @@ def judge(
             both = {"champion": pair.champion, "challenger": pair.challenger}
             reached = {who: float(given.right.mean()) for who, given in both.items()}
             held = pair.champion.right[pair.known]  # of new classes it knew nothing when it was made either
-            worse = fallen(_when_made(serving), (float(held.mean()), len(held)), policy.drift)
+            worse = accuracy_drop(_when_made(serving), (float(held.mean()), len(held)), policy.drift)
             drift = "; ".join(filter(None, (drift, worse)))
     keys = said["keys"]
     seen = seen_before(keys, challenger, "challenger")
     warn = policy.drift.action == "warn"
-    challenge = Challenge(data.classes, accuracy, len(keys), seen, exported, drift, warn, champion)
-    return Judged(verdict.judge(challenge, policy.gate, seed), reached, differing, data.source, champion is not None)
+    challenge = GateInputs(data.classes, accuracy, len(keys), seen, exported, drift, warn, champion)
+    return Judged(verdict.decide(challenge, policy.gate, seed), reached, differing, data.source, champion is not None)
 
 
 def seen_before(keys: np.ndarray, model: ModelFolder, who: str) -> int:
@@ -125,7 +125,7 @@ def _when_made(model: ModelFolder) -> tuple[float, int]:
     return made.get("accuracy", 0.0), made.get("n", 0)
 
 
-def _export(serving: ModelFolder, requests: list[bytes]) -> Export:
+def _export(serving: ModelFolder, requests: list[bytes]) -> ExportCheck:
     """Measure the champion as the challenger is measured; what it answers here is held against itself."""
     signature = Served(serving.path)
     batches = ({"encoded": tf.constant([request])} for request in requests)

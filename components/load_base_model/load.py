@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from graftwork.artifacts import model as model_artifact
-from graftwork.artifacts.code import NO_CODE, Code
+from graftwork.artifacts.code import NO_CODE, CustomCode
 from graftwork.base_models.backbone import backbone
 from graftwork.base_models.cut import base_of
 from graftwork.base_models.open import open_base
@@ -22,7 +22,7 @@ def load_base_model(
     input_size: int | None = None,
     feature_layer: str = AUTO,
     architecture: str = "",
-    code: Code = NO_CODE,
+    code: CustomCode = NO_CODE,
     start: str = "",
 ) -> model_artifact.ModelFolder:
     """Make a base from a saved model.

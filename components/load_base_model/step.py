@@ -21,7 +21,7 @@ def run(
     instead: str,
 ) -> tuple[int]:
     """Load the base into the KFP artifact `model`; return the larger side of its input in pixels."""
-    allowed = code.given(custom_objects, trust_code)
+    allowed = code.requested(custom_objects, trust_code)
     instead = instead.rpartition("#")[0]
     if instead:
         base = load_base_model(instead, model.path, code=allowed, start="champion")

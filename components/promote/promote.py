@@ -29,7 +29,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Source:
+class Challenger:
     """Where a challenger comes from: paths of artifacts.
 
     Attributes:
@@ -42,7 +42,7 @@ class Source:
 
 
 def promote(
-    registry: Registry, source: Source, instead_of: int | None, verdict: Mapping[str, Any], author: Author
+    registry: Registry, source: Challenger, instead_of: int | None, verdict: Mapping[str, Any], author: Author
 ) -> int:
     """Register a challenger and let it serve.
 
@@ -69,7 +69,7 @@ def promote(
         with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
             folder = Path(scratch) / "model"
             shutil.copytree(challenger.path, folder)
-            trained_on.write(folder / model_artifact.TRAINED_ON, record(data, challenger))
+            trained_on.write(folder / model_artifact.TRAINED_ON, training_record(data, challenger))
             entry = described(folder)
             made_of = {"source_fingerprint": data.source_fingerprint, "inputs": author.inputs, "run": author.run}
             number = registry.register(
@@ -94,7 +94,7 @@ def keep(registry: Registry, beside: int | None, author: Author) -> int:
     return registry.state().champion or 0
 
 
-def record(data: Images, model: model_artifact.ModelFolder) -> TrainedOn:
+def training_record(data: Images, model: model_artifact.ModelFolder) -> TrainedOn:
     """Return what a model was trained on, with what its network says about some of these images.
 
     Raises:

@@ -16,7 +16,7 @@ REGISTERED = "@keras.saving.register_keras_serializable() on each class"
 
 
 @dataclass(frozen=True)
-class Code:
+class CustomCode:
     """What may run, and has to, before a model is opened.
 
     Attributes:
@@ -54,10 +54,10 @@ class Code:
         return {"modules": list(self.modules), "source_sha256": digest, "trusted": self.trusted}
 
 
-NO_CODE = Code()
+NO_CODE = CustomCode()
 
 
-def given(custom_objects: str, trusted: bool) -> Code:
+def requested(custom_objects: str, trusted: bool) -> CustomCode:
     """Return the code that a user names.
 
     Args:
@@ -68,19 +68,19 @@ def given(custom_objects: str, trusted: bool) -> Code:
         UserError: There is no such file.
     """
     if not custom_objects.endswith(".py"):
-        return Code((custom_objects,) if custom_objects else (), trusted=trusted)
+        return CustomCode((custom_objects,) if custom_objects else (), trusted=trusted)
     try:
-        return Code(source=storage.read(custom_objects).decode(), trusted=trusted)
+        return CustomCode(source=storage.read(custom_objects).decode(), trusted=trusted)
     except OSError:
         facts = {"custom_objects": custom_objects, "expected": f"a module or a .py file with {REGISTERED}"}
         raise UserError("the file with custom objects does not exist", facts) from None
 
 
-def read(folder: Path, description: dict[str, Any]) -> Code:
+def read(folder: Path, description: dict[str, Any]) -> CustomCode:
     """Return the code that a model folder says it needs."""
     file = folder / FILE
     source = file.read_text(encoding="utf-8") if description.get("source_sha256") and file.is_file() else ""
-    return Code(tuple(description.get("modules", ())), source, bool(description.get("trusted")))
+    return CustomCode(tuple(description.get("modules", ())), source, bool(description.get("trusted")))
 
 
 def _run(source: str) -> None:

@@ -28,7 +28,7 @@ from graftwork._version import __version__
 from graftwork.artifacts import code as custom_code
 from graftwork.artifacts import model_files
 from graftwork.artifacts import trained_on as records
-from graftwork.artifacts.code import NO_CODE, Code
+from graftwork.artifacts.code import NO_CODE, CustomCode
 from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.data import imaging
@@ -87,7 +87,7 @@ class ModelFolder:
         return records.read(self.path / TRAINED_ON)
 
     @property
-    def code(self) -> Code:
+    def code(self) -> CustomCode:
         """What has to run before its Keras model can be opened."""
         return custom_code.read(self.path / EXTRAS, self.description.get("code", {}))
 
@@ -102,7 +102,7 @@ class ModelFolder:
         """Where its base comes from: those entries of the description that a model made from it keeps."""
         return {entry: self.description[entry] for entry in ORIGIN if entry in self.description}
 
-    def keras_model(self, code: Code | None = None) -> keras.Model:
+    def keras_model(self, code: CustomCode | None = None) -> keras.Model:
         """Load the trainable Keras model: float32 (n, height, width, 3) in [0, 255] to features or probabilities.
 
         Args:
@@ -117,7 +117,7 @@ class ModelFolder:
         """Load the head that a base had when it was a classifier of graftwork: features to probabilities."""
         return self._load(KEPT_HEAD, NO_CODE) if (self.path / KEPT_HEAD).is_file() else None
 
-    def _load(self, name: Path, code: Code) -> keras.Model:
+    def _load(self, name: Path, code: CustomCode) -> keras.Model:
         file = self.path / name
         code.run()
         try:
@@ -140,7 +140,7 @@ def write(
     model: keras.Model,
     role: Role,
     description: Mapping[str, Any],
-    code: Code = NO_CODE,
+    code: CustomCode = NO_CODE,
     kept_head: keras.Model | None = None,
     profile: Callable[[], dict[str, Profile]] | None = None,
     trained_on: TrainedOn | None = None,

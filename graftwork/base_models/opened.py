@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from graftwork.artifacts.code import NO_CODE, Code
+from graftwork.artifacts.code import NO_CODE, CustomCode
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.base_models.conversion.equivalence import TOLERANCE
 from graftwork.config import ScaleOffset
@@ -36,7 +36,7 @@ class Request:
     input_size: int | None = None
     feature_layer: str = AUTO
     architecture: str = ""
-    code: Code = NO_CODE
+    code: CustomCode = NO_CODE
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class OpenedModel:
     feature_layer: str = ""
     head: keras.Model | None = None
     classes: tuple[str, ...] = ()
-    code: Code = NO_CODE
+    code: CustomCode = NO_CODE
     made_from: Mapping[str, Any] = field(default_factory=dict)
     trained_on: TrainedOn | None = None
 

@@ -68,7 +68,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Tonight:
+class CurrentImages:
     """The training images of now.
 
     Attributes:
@@ -88,7 +88,7 @@ class Tonight:
     statistics: np.ndarray
 
 
-def measure(before: TrainedOn, now: Tonight, config: DriftConfig, seed: int = 0, oddest: int = 12) -> Drift:
+def measure(before: TrainedOn, now: CurrentImages, config: DriftConfig, seed: int = 0, oddest: int = 12) -> Drift:
     """Compare tonight's images with those that the champion was trained on.
 
     Args:
@@ -130,7 +130,7 @@ def measure(before: TrainedOn, now: Tonight, config: DriftConfig, seed: int = 0,
     return Drift(tuple(findings), now.new_images, tuple(str(now.keys[row]) for row in new_rows[order]))
 
 
-def fallen(before: tuple[float, int], now: tuple[float, int], config: DriftConfig) -> str:
+def accuracy_drop(before: tuple[float, int], now: tuple[float, int], config: DriftConfig) -> str:
     """Say that the champion is right less often than when it was made; "" if it is not, or by chance.
 
     Args:

@@ -12,15 +12,15 @@ import numpy as np
 
 from graftwork.artifacts.model_files import EXTRAS
 from graftwork.errors import in_one_line
-from graftwork.gate.rules import Export
+from graftwork.gate.rules import ExportCheck
 
 REQUESTS = 100
 """About how many images to ask."""
-_SCRIPT = Path(__file__).with_name("clean.py")
+_SCRIPT = Path(__file__).with_name("clean_process.py")
 _TIMEOUT_SECONDS = 600
 
 
-def check(model: str | os.PathLike[str], requests: Sequence[bytes], expected: np.ndarray) -> Export:
+def check(model: str | os.PathLike[str], requests: Sequence[bytes], expected: np.ndarray) -> ExportCheck:
     """Load a SavedModel in a clean process and ask it about images, one at a time.
 
     Args:
@@ -54,14 +54,16 @@ def check(model: str | os.PathLike[str], requests: Sequence[bytes], expected: np
             raise RuntimeError("the process that asks the exported model was killed; is there memory enough?")
         if done.returncode != 0:
             last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-            return Export(size, problem=f"it does not work in a clean process: {in_one_line(last[0])}")
+            return ExportCheck(size, problem=f"it does not work in a clean process: {in_one_line(last[0])}")
         with np.load(answers) as content:
             probabilities, milliseconds = content["probabilities"], content["milliseconds"]
     if probabilities.shape != expected.shape:
-        return Export(size, problem=f"it answers with {probabilities.shape[1]} classes, expected {expected.shape[1]}")
+        return ExportCheck(
+            size, problem=f"it answers with {probabilities.shape[1]} classes, expected {expected.shape[1]}"
+        )
     # What is no number in both is the same; in one alone, as different as can be.
     difference = np.abs(np.nan_to_num(probabilities, nan=-1.0) - np.nan_to_num(expected, nan=-1.0)).max()
-    return Export(size, float(np.median(milliseconds)), float(difference), answers=len(requests))
+    return ExportCheck(size, float(np.median(milliseconds)), float(difference), answers=len(requests))
 
 
 def size_of(model: str | os.PathLike[str]) -> int:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from graftwork.config import GateConfig, quantity
-from graftwork.gate.evidence import adjusted, calibration_gap, p_better, p_better_calibrated, smallest_gain
+from graftwork.gate.significance import (
+    better_calibrated_p,
+    calibration_error,
+    gain_lower_bound,
+    holm_adjusted,
+    mcnemar_p,
+)
 
 CLASS_LEVEL = 0.05
 """How often chance alone may stop a challenger for the sake of any class or slice."""
@@ -45,7 +51,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Given:
+class Correctness:
     """What a model says about n images.
 
     Attributes:
@@ -58,7 +64,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedAnswers:
     """What champion and challenger say about the same n test images, all of classes that the challenger knows.
 
     Attributes:
@@ -71,8 +77,8 @@ class Pair:
 
     labels: np.ndarray
     known: np.ndarray
-    champion: Given
-    challenger: Given
+    champion: Correctness
+    challenger: Correctness
     slices: Mapping[str, np.ndarray]
 
     @property
@@ -87,7 +93,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportCheck:
     """What a clean process found out about an exported model.
 
     Attributes:
@@ -139,13 +145,13 @@ def unseen(count: int, **seen_by: int) -> Rule:
     return Rule("unseen test images", count > 0 and not seen, float(seen), 0.0, says)
 
 
-def export(found: Export) -> Rule:
+def export(found: ExportCheck) -> Rule:
     """The exported model loads in a clean process and answers as it did in the evaluation."""
     says = found.problem or f"{found.answers} answers differ by {found.difference:.1e} at most"
     return Rule("export", not found.problem and found.difference <= TOLERANCE, found.difference, TOLERANCE, says)
 
 
-def latency(found: Export, policy: GateConfig) -> Iterator[Rule]:
+def latency(found: ExportCheck, policy: GateConfig) -> Iterator[Rule]:
     """It answers fast enough."""
     if policy.max_latency_ms is not None:
         fast = not found.problem and found.latency_ms <= policy.max_latency_ms
@@ -153,7 +159,7 @@ def latency(found: Export, policy: GateConfig) -> Iterator[Rule]:
         yield Rule("latency", fast, found.latency_ms, policy.max_latency_ms, says)
 
 
-def size(found: Export, policy: GateConfig) -> Iterator[Rule]:
+def size(found: ExportCheck, policy: GateConfig) -> Iterator[Rule]:
     """It is small enough."""
     if policy.max_size is not None:
         limit = quantity(policy.max_size)
@@ -191,7 +197,7 @@ class _Group:
     @property
     def p(self) -> float:
         """How often chance alone would make it fall as much."""
-        return p_better(self.lost, self.won)
+        return mcnemar_p(self.lost, self.won)
 
     @property
     def is_gone(self) -> bool:
@@ -200,7 +206,7 @@ class _Group:
         return any(left <= share * self.before and self.p <= level for share, level in _GONE)
 
 
-def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
+def no_class_falls(pair: PairedAnswers, policy: GateConfig) -> Rule:
     """No class and no slice falls by more than the policy allows, with evidence.
 
     The evidence is that of all of them together. One of which little is left is judged alone: among many, the few
@@ -210,7 +216,7 @@ def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
     parts |= {f"slice {name}": members for name, members in pair.slices.items()}
     told = (np.ones(len(pair.labels), bool), pair.champion.right, pair.wins, pair.losses)
     groups = {name: _Group(*(int(what[rows].sum()) for what in told)) for name, rows in parts.items() if rows.any()}
-    together = dict(zip(groups, adjusted(np.array([group.p for group in groups.values()])), strict=True))
+    together = dict(zip(groups, holm_adjusted(np.array([group.p for group in groups.values()])), strict=True))
     fallen = {
         name: group
         for name, group in groups.items()
@@ -233,7 +239,7 @@ def no_class_falls(pair: Pair, policy: GateConfig) -> Rule:
     return Rule("no class falls", not fallen, fall, policy.max_class_drop, says)
 
 
-def known_classes(pair: Pair, policy: GateConfig) -> Iterator[Rule]:
+def known_classes(pair: PairedAnswers, policy: GateConfig) -> Iterator[Rule]:
     """Where new classes count, those that the champion knows do not pay for them by more than the margin.
 
     A fall that may be chance counts too: with new classes alone a challenger is better by more than chance.
@@ -247,27 +253,29 @@ def known_classes(pair: Pair, policy: GateConfig) -> Iterator[Rule]:
         yield Rule("known classes", fall <= policy.margin, fall, policy.margin, f"{says} allowed")
 
 
-def better(pair: Pair, policy: GateConfig) -> Rule:
+def better(pair: PairedAnswers, policy: GateConfig) -> Rule:
     """The challenger is right more often, by more than chance."""
     wins, losses, count = int(pair.wins.sum()), int(pair.losses.sum()), len(pair.labels)
-    p = p_better(wins, losses)
+    p = mcnemar_p(wins, losses)
     says = f"of {count:,} images the challenger alone gets {wins:,} right, the champion alone {losses:,}: p = {p:.2g}"
     return Rule("better", p <= policy.level, p, policy.level, says)
 
 
-def not_worse(pair: Pair, policy: GateConfig) -> Rule:
+def not_worse(pair: PairedAnswers, policy: GateConfig) -> Rule:
     """The challenger is right as often, within a margin."""
-    gain = smallest_gain(int(pair.wins.sum()), int(pair.losses.sum()), len(pair.labels), policy.level)
+    gain = gain_lower_bound(int(pair.wins.sum()), int(pair.losses.sum()), len(pair.labels), policy.level)
     says = f"the gain in accuracy is above {gain:+.4f}, at least {-policy.margin:+.4f} expected"
     return Rule("not worse", gain >= -policy.margin, gain, -policy.margin, says)
 
 
-def better_on(pair: Pair, champion: Export, challenger: Export, policy: GateConfig, seed: int) -> Iterator[Rule]:
+def better_on(
+    pair: PairedAnswers, champion: ExportCheck, challenger: ExportCheck, policy: GateConfig, seed: int
+) -> Iterator[Rule]:
     """The challenger is better on what the policy names besides accuracy."""
     if "calibration" in policy.better_on:
         mine, other = ((given.confidence, given.right) for given in (pair.challenger, pair.champion))
-        p = p_better_calibrated(mine, other, seed)
-        says = f"calibration error {calibration_gap(*mine):.4f} against {calibration_gap(*other):.4f}: p = {p:.2g}"
+        p = better_calibrated_p(mine, other, seed)
+        says = f"calibration error {calibration_error(*mine):.4f} against {calibration_error(*other):.4f}: p = {p:.2g}"
         yield Rule("better calibration", p <= policy.level, p, policy.level, says)
     measured = {"latency": (challenger.latency_ms, champion.latency_ms), "size": (challenger.size, champion.size)}
     for name, (own, theirs) in measured.items():

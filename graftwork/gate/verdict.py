@@ -11,11 +11,11 @@ from typing import Any
 
 from graftwork.config import GateConfig
 from graftwork.gate import rules
-from graftwork.gate.rules import Export, Pair, Rule
+from graftwork.gate.rules import ExportCheck, PairedAnswers, Rule
 
 
 @dataclass(frozen=True)
-class Challenge:
+class GateInputs:
     """Everything that the gate looks at.
 
     Attributes:
@@ -33,7 +33,7 @@ class Challenge:
     accuracy: float
     images: int
     seen: int
-    export: Export
+    export: ExportCheck
     drift: str = ""
     drift_may_pass: bool = False
     champion: "Champion | None" = None
@@ -51,8 +51,8 @@ class Champion:
     """
 
     classes: Sequence[str]
-    export: Export
-    pair: Pair | None
+    export: ExportCheck
+    pair: PairedAnswers | None
     seen: int
 
 
@@ -75,7 +75,7 @@ class Verdict:
         return {"promote": self.promote, "reason": self.reason, "rules": [rule.as_json() for rule in self.rules]}
 
 
-def judge(challenge: Challenge, policy: GateConfig, seed: int = 0) -> Verdict:
+def decide(challenge: GateInputs, policy: GateConfig, seed: int = 0) -> Verdict:
     """Decide about a challenger. The same arguments give the same verdict.
 
     Args:
@@ -95,7 +95,7 @@ def judge(challenge: Challenge, policy: GateConfig, seed: int = 0) -> Verdict:
     return Verdict(not failed and better, why, (*required, *merits))
 
 
-def _required(challenge: Challenge, policy: GateConfig) -> Iterator[Rule]:
+def _required(challenge: GateInputs, policy: GateConfig) -> Iterator[Rule]:
     """Yield the rules that must hold."""
     yield rules.data(challenge.drift, challenge.drift_may_pass)
     yield rules.export(challenge.export)
@@ -114,7 +114,7 @@ def _required(challenge: Challenge, policy: GateConfig) -> Iterator[Rule]:
             yield from rules.known_classes(champion.pair, policy)
 
 
-def _merits(challenge: Challenge, policy: GateConfig, seed: int) -> tuple[list[Rule], bool, str]:
+def _merits(challenge: GateInputs, policy: GateConfig, seed: int) -> tuple[list[Rule], bool, str]:
     """Return the rules of which some make a challenger better, whether it is, and why."""
     champion = challenge.champion
     if champion is None:

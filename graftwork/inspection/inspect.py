@@ -53,7 +53,9 @@ def inspect(
         >>> [trial.name for trial in description.evidence.preprocessings]
         ['none']
     """
-    request = Request(os.fspath(model), input_size, feature_layer, architecture, code.given(custom_objects, trust_code))
+    request = Request(
+        os.fspath(model), input_size, feature_layer, architecture, code.requested(custom_objects, trust_code)
+    )
     if isinstance(preprocessing, Mapping):
         preprocessing = ScaleOffset(**preprocessing)
     value = parse_preprocessing(preprocessing or "") if not isinstance(preprocessing, ScaleOffset) else preprocessing

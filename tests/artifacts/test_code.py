@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from graftwork.artifacts import code, model
-from graftwork.artifacts.code import Code
+from graftwork.artifacts.code import CustomCode
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.errors import UserError
 
@@ -28,7 +28,7 @@ class TestCustomObjects:
 
     def test_a_python_file_travels_with_the_model(self, tmp_path: Path) -> None:
         file, source = saved_elsewhere(tmp_path, "Spiral")
-        base = load_base_model(str(file), tmp_path / "base", code=code.given(str(source), trusted=False))
+        base = load_base_model(str(file), tmp_path / "base", code=code.requested(str(source), trusted=False))
         source.unlink()
         program = (
             "import sys; from graftwork.artifacts import model;"
@@ -43,25 +43,25 @@ class TestCustomObjects:
         file, source = saved_elsewhere(tmp_path, "Loop")
         source.rename(tmp_path / "layers_of_the_shop.py")
         monkeypatch.syspath_prepend(tmp_path)
-        base = load_base_model(str(file), tmp_path / "base", code=code.given("layers_of_the_shop", trusted=False))
+        base = load_base_model(str(file), tmp_path / "base", code=code.requested("layers_of_the_shop", trusted=False))
         assert base.description["code"]["modules"] == ["layers_of_the_shop"]
         assert base.keras_model().output_shape == (None, 4)
 
     def test_a_module_that_is_not_there(self, tmp_path: Path) -> None:
         file, _ = saved_elsewhere(tmp_path, "Curl")
         with pytest.raises(UserError, match=r"cannot be imported[\s\S]*no_such_module"):
-            load_base_model(str(file), tmp_path / "base", code=Code(("no_such_module",)))
+            load_base_model(str(file), tmp_path / "base", code=CustomCode(("no_such_module",)))
 
     def test_a_file_that_is_not_there(self) -> None:
         with pytest.raises(UserError, match="does not exist"):
-            code.given("nowhere/layers.py", trusted=False)
+            code.requested("nowhere/layers.py", trusted=False)
 
     def test_of_keras_2_a_class_is_needed_in_both(self, tmp_path: Path) -> None:
         source = SWIRL.format(name="Both") + SWIRL.format(name="Both").replace("keras", "tf_keras").replace(
             "register_tf_tf_keras", "register_keras"
         ).replace("register_tf_keras", "register_keras")
         (tmp_path / "both.py").write_text(source)
-        given = code.given(str(tmp_path / "both.py"), trusted=False)
+        given = code.requested(str(tmp_path / "both.py"), trusted=False)
         given.run()
         layer = tf_keras.saving.get_custom_objects()["shop>Both"]
         tf_keras.Sequential([tf_keras.Input((16, 16, 3)), layer(5.0), tf_keras.layers.Conv2D(2, 3)]).save(
@@ -72,10 +72,10 @@ class TestCustomObjects:
 
     def test_a_foreign_model_folder_does_not_bring_its_own_code_in(self, tmp_path: Path) -> None:
         file, source = saved_elsewhere(tmp_path, "Whirl")
-        base = load_base_model(str(file), tmp_path / "base", code=code.given(str(source), trusted=False))
+        base = load_base_model(str(file), tmp_path / "base", code=code.requested(str(source), trusted=False))
         with pytest.raises(UserError, match=r"needs code[\s\S]*--trust-code"):
             load_base_model(str(base.path), tmp_path / "next")
-        again = load_base_model(str(base.path), tmp_path / "next", code=Code(trusted=True))
+        again = load_base_model(str(base.path), tmp_path / "next", code=CustomCode(trusted=True))
         np.testing.assert_allclose(again.keras_model()(PIXELS), base.keras_model()(PIXELS), atol=1e-6)
 
     @pytest.mark.parametrize("place", ["kernel_initializer", "kernel_regularizer"])
@@ -98,7 +98,7 @@ class TestLambdas:
         network.save(tmp_path / "model.keras")
         with pytest.raises(UserError, match=r"scale \(Lambda\)[\s\S]*--trust-code"):
             load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none")
-        base = load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none", code=Code(trusted=True))
+        base = load_base_model(str(tmp_path / "model.keras"), tmp_path / "base", "none", code=CustomCode(trusted=True))
         expected = np.mean(network(PIXELS), axis=(1, 2))
         np.testing.assert_allclose(model.read(base.path).keras_model()(PIXELS), expected, rtol=1e-5)
 
@@ -108,7 +108,9 @@ class TestLambdas:
         scaled = tf_keras.layers.Lambda(lambda x: tf.sqrt(x) / 16.0, name="root")(pixels)
         network = tf_keras.Model(pixels, tf_keras.layers.Conv2D(4, 3)(scaled))
         network.save(tmp_path / f"model.{format}")
-        base = load_base_model(str(tmp_path / f"model.{format}"), tmp_path / "base", "none", code=Code(trusted=True))
+        base = load_base_model(
+            str(tmp_path / f"model.{format}"), tmp_path / "base", "none", code=CustomCode(trusted=True)
+        )
         assert base.description["conversion"]["difference"] < 1e-5
         expected = np.mean(network(PIXELS), axis=(1, 2))
         np.testing.assert_allclose(model.read(base.path).keras_model()(PIXELS), expected, rtol=1e-4)

@@ -11,7 +11,7 @@ from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model
 from graftwork.components.check_data.check import check
 from graftwork.components.check_data.step import run as run_check_data
-from graftwork.components.promote.promote import record
+from graftwork.components.promote.promote import training_record
 from graftwork.config import DriftConfig, PrepareConfig
 
 from champions import champion
@@ -20,7 +20,7 @@ from images_on_disk import prepare_source, write_photos
 
 def test_the_same_images_are_no_news(prepared: Path, flow: Path, tmp_path: Path) -> None:
     data = images_artifact.read(prepared)
-    same = record(data, model.read(flow / "trained-selected"))
+    same = training_record(data, model.read(flow / "trained-selected"))
     found = check(prepared, champion(flow, tmp_path, "trained", same), DriftConfig(), seed=0)
     assert found.drift is not None
     assert found.drift.new_images == 0
@@ -29,7 +29,7 @@ def test_the_same_images_are_no_news(prepared: Path, flow: Path, tmp_path: Path)
 
 def test_darker_images_are_shown(prepared: Path, flow: Path, tmp_path: Path) -> None:
     data = images_artifact.read(prepared)
-    serving = champion(flow, tmp_path, "trained", record(data, model.read(flow / "trained-selected")))
+    serving = champion(flow, tmp_path, "trained", training_record(data, model.read(flow / "trained-selected")))
     dark(write_photos(tmp_path / "photos", count=200, size=24))
     prepare_source(str(tmp_path / "photos"), tmp_path / "images", PrepareConfig())
     made = {name: kind(uri=str(tmp_path / name)) for name, kind in (("drift", dsl.Artifact), ("report", dsl.HTML))}
@@ -47,7 +47,7 @@ def test_darker_images_are_shown(prepared: Path, flow: Path, tmp_path: Path) -> 
 
 def test_the_size_at_which_images_are_stored_is_no_drift(prepared: Path, flow: Path, tmp_path: Path) -> None:
     data = images_artifact.read(prepared)
-    serving = champion(flow, tmp_path, "trained", record(data, model.read(flow / "trained-selected")))
+    serving = champion(flow, tmp_path, "trained", training_record(data, model.read(flow / "trained-selected")))
     photos = write_photos(tmp_path / "photos", count=200, size=64, seed=7)
     for size in (28, 64):
         prepare_source(str(photos), tmp_path / f"{size}", PrepareConfig(), stored_size=size)

@@ -9,7 +9,7 @@ from graftwork.artifacts import model
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.load_base_model.load import load_base_model
-from graftwork.components.promote.promote import Source, keep, promote
+from graftwork.components.promote.promote import Challenger, keep, promote
 from graftwork.components.train_head.train import train_head
 from graftwork.config import HeadConfig
 from graftwork.registry.registry import Author, Registry
@@ -20,7 +20,7 @@ from champions import NOBODY, champion, keys
 def test_a_version_carries_what_it_was_trained_on(prepared: Path, flow: Path, tmp_path: Path) -> None:
     registry, source = (
         Registry(str(tmp_path / "models"), "m"),
-        Source(prepared, flow / "trained-selected"),
+        Challenger(prepared, flow / "trained-selected"),
     )
     run = Author("graftwork", "the first", run="r1", inputs="i1")
     verdict = {"promote": True, "reason": "the first", "rules": []}
@@ -43,7 +43,7 @@ def test_a_version_carries_what_it_was_trained_on(prepared: Path, flow: Path, tm
 
 
 def test_a_step_that_is_tried_again_leaves_what_a_person_has_done(prepared: Path, flow: Path, tmp_path: Path) -> None:
-    registry, source = Registry(str(tmp_path / "models"), "m"), Source(prepared, flow / "trained-selected")
+    registry, source = Registry(str(tmp_path / "models"), "m"), Challenger(prepared, flow / "trained-selected")
     verdict = {"promote": True, "reason": "better", "rules": []}
     for version, run in enumerate(("r1", "r2")):
         promote(registry, source, version or None, verdict, Author("graftwork", run=run))

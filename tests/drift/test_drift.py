@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from graftwork.artifacts import trained_on
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.config import DriftConfig
-from graftwork.drift.drift import Tonight, fallen, measure
+from graftwork.drift.drift import CurrentImages, accuracy_drop, measure
 from graftwork.drift.two_samples import compare_counts, compare_features, compare_values
 
 COUNTS = {"blue": 400, "red": 600}
@@ -31,7 +31,7 @@ def looks(random: np.random.Generator, size: int) -> np.ndarray:
     return random.normal(100, 20, (size, len(trained_on.STATISTICS))).astype(np.float32)
 
 
-def tonight(random: np.random.Generator, size: int = 200, width: int = 16, **changes: object) -> Tonight:
+def tonight(random: np.random.Generator, size: int = 200, width: int = 16, **changes: object) -> CurrentImages:
     same = {
         "counts": COUNTS,
         "new_images": size,
@@ -40,10 +40,10 @@ def tonight(random: np.random.Generator, size: int = 200, width: int = 16, **cha
         "features": random.normal(size=(size, width)).astype(np.float32),
         "statistics": looks(random, size),
     }
-    return Tonight(**{**same, **changes})  # type: ignore[arg-type]
+    return CurrentImages(**{**same, **changes})  # type: ignore[arg-type]
 
 
-def drifted(now: Tonight, **config: object) -> set[str]:
+def drifted(now: CurrentImages, **config: object) -> set[str]:
     found = measure(before(np.random.default_rng(1)), now, DriftConfig(**config))  # type: ignore[arg-type]
     return {finding.what for finding in found.findings if finding.drifted}
 
@@ -143,12 +143,12 @@ def test_another_balance_is_noticed_and_a_shrunken_source() -> None:
     ],
 )
 def test_a_champion_that_is_right_less_often(before: tuple[float, int], now: tuple[float, int], noticed: bool) -> None:
-    assert bool(fallen(before, now, DriftConfig())) is noticed
+    assert bool(accuracy_drop(before, now, DriftConfig())) is noticed
 
 
 @given(st.floats(0, 1), st.integers(0, 10_000), st.floats(0, 1), st.integers(1, 10_000))
 def test_a_fall_is_only_noticed_if_it_is_one(before: float, n: int, now: float, m: int) -> None:
-    if fallen((before, n), (now, m), DriftConfig()):
+    if accuracy_drop((before, n), (now, m), DriftConfig()):
         assert before - now > DriftConfig().max_fall
 
 

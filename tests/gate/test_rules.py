@@ -9,31 +9,31 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from graftwork.config import GateConfig
-from graftwork.gate.evidence import adjusted, p_better, smallest_gain
-from graftwork.gate.rules import Export, Given, Pair
-from graftwork.gate.verdict import Challenge, Champion, Verdict, judge
+from graftwork.gate.rules import Correctness, ExportCheck, PairedAnswers
+from graftwork.gate.significance import gain_lower_bound, holm_adjusted, mcnemar_p
+from graftwork.gate.verdict import Champion, GateInputs, Verdict, decide
 
 CLASSES = [f"class {number}" for number in range(10)]
 IMAGES = 1000
 NIGHTS = 200
-SOUND = Export(size=20_000_000, latency_ms=20.0)
+SOUND = ExportCheck(size=20_000_000, latency_ms=20.0)
 
 
 LABELS = np.array([f"class {number % 10}" for number in range(IMAGES)])
 
 
-def answers(right: np.ndarray, confidence: float = 0.9) -> Given:
-    return Given(right, np.full(len(right), confidence))
+def answers(right: np.ndarray, confidence: float = 0.9) -> Correctness:
+    return Correctness(right, np.full(len(right), confidence))
 
 
 def verdict(
-    champion: Given | None,
-    challenger: Given,
+    champion: Correctness | None,
+    challenger: Correctness,
     policy: GateConfig | None = None,
     *,
     labels: np.ndarray = LABELS,
-    export: Export = SOUND,
-    champions_export: Export = SOUND,
+    export: ExportCheck = SOUND,
+    champions_export: ExportCheck = SOUND,
     known: list[str] = CLASSES,
     seen: int = 0,
     seen_by_challenger: int = 0,
@@ -44,10 +44,10 @@ def verdict(
     accuracy = float(challenger.right.mean())
     against = None
     if champion is not None:
-        pair = Pair(labels, np.isin(labels, known), champion, challenger, slices or {})
+        pair = PairedAnswers(labels, np.isin(labels, known), champion, challenger, slices or {})
         against = Champion(known, champions_export, pair, seen)
-    challenge = Challenge(CLASSES, accuracy, len(labels), seen_by_challenger, export, drift, drift_may_pass, against)
-    return judge(challenge, policy or GateConfig())
+    challenge = GateInputs(CLASSES, accuracy, len(labels), seen_by_challenger, export, drift, drift_may_pass, against)
+    return decide(challenge, policy or GateConfig())
 
 
 def failed(verdict: Verdict) -> set[str]:
@@ -67,7 +67,7 @@ class Nights:
         self.difficulty = self.random.normal(0, 4, IMAGES)
         self.accuracy = accuracy
 
-    def trained(self, gain: float = 0.0) -> Given:
+    def trained(self, gain: float = 0.0) -> Correctness:
         """Return the answers of a model whose true accuracy, on all images there could be, is that much higher."""
         quality = _quality(self.accuracy + gain)
         return answers(self.random.random(IMAGES) < _logistic(quality - self.difficulty))
@@ -158,8 +158,8 @@ def test_the_first_version_is_held_against_the_thresholds() -> None:
     ("changes", "rule"),
     [
         ({"drift": "drift in brightness"}, "data"),
-        ({"export": Export(20_000_000, problem="it does not load: no file")}, "export"),
-        ({"export": Export(20_000_000, 20.0, difference=0.01)}, "export"),
+        ({"export": ExportCheck(20_000_000, problem="it does not load: no file")}, "export"),
+        ({"export": ExportCheck(20_000_000, 20.0, difference=0.01)}, "export"),
         ({"known": CLASSES[1:]}, "classes"),
         ({"known": [*CLASSES, "another"]}, "classes"),
         ({"known": [*CLASSES, "another"], "policy": GateConfig(allow_new_classes=True)}, "classes"),
@@ -182,7 +182,7 @@ NEW_CLASS = GateConfig(allow_new_classes=True)
 EVERY_CHANGE = GateConfig(allow_new_classes=True, allow_gone_classes=True)
 
 
-def with_a_new_class(champion: Given, challenger: Given) -> Verdict:
+def with_a_new_class(champion: Correctness, challenger: Correctness) -> Verdict:
     """Return the verdict where the champion has never heard of class 0, which are 100 of 1,000 images."""
     return verdict(answers(champion.right & (LABELS != "class 0")), challenger, NEW_CLASS, known=CLASSES[1:])
 
@@ -287,7 +287,7 @@ def test_a_slice_that_falls_stops_a_better_model() -> None:
 
 
 def test_a_model_that_is_as_good_and_smaller_is_promoted_where_the_policy_names_size() -> None:
-    small = Export(size=5_000_000, latency_ms=20.0)
+    small = ExportCheck(size=5_000_000, latency_ms=20.0)
     assert not verdict(BETTER, BETTER, export=small).promote
     said = verdict(BETTER, BETTER, GateConfig(better_on=("size",)), export=small)
     assert said.promote
@@ -307,23 +307,23 @@ def test_a_model_that_is_as_good_and_knows_its_limits_better() -> None:
 
 def test_models_without_a_common_image_are_not_compared() -> None:
     against = Champion(["other"], SOUND, None, 0)
-    said = judge(Challenge(CLASSES, 0.9, 100, 0, SOUND, champion=against), EVERY_CHANGE)
+    said = decide(GateInputs(CLASSES, 0.9, 100, 0, SOUND, champion=against), EVERY_CHANGE)
     assert not said.promote
     assert failed(said) == {"unseen test images"}
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_the_p_value_lies_between_those_of_two_exact_tests(wins: int, losses: int) -> None:
-    p = p_better(wins, losses)
+    p = mcnemar_p(wins, losses)
     if wins + losses:
         assert p <= binomtest(wins, wins + losses, alternative="greater").pvalue
-    assert p + p_better(losses, wins) == pytest.approx(1.0)
+    assert p + mcnemar_p(losses, wins) == pytest.approx(1.0)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_adjusted_p_values_keep_their_order_and_are_no_smaller(p_values: list[float]) -> None:
     before = np.array(p_values)
-    after = adjusted(before)
+    after = holm_adjusted(before)
     assert (after >= before).all()
     assert (after <= 1).all()
     assert (np.diff(after[np.argsort(before, kind="stable")]) >= 0).all()
@@ -333,8 +333,8 @@ def test_adjusted_p_values_keep_their_order_and_are_no_smaller(p_values: list[fl
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 1000))
 def test_the_smallest_gain_is_below_the_observed_one(wins: int, losses: int, others: int) -> None:
     count = wins + losses + others
-    assert smallest_gain(wins + 1, losses, count + 1, 0.025) >= smallest_gain(wins, losses + 1, count + 1, 0.025)
-    assert smallest_gain(wins, losses, count, 0.025) <= (wins - losses) / count + 1e-12
+    assert gain_lower_bound(wins + 1, losses, count + 1, 0.025) >= gain_lower_bound(wins, losses + 1, count + 1, 0.025)
+    assert gain_lower_bound(wins, losses, count, 0.025) <= (wins - losses) / count + 1e-12
 
 
 def bounded(gain: float, share: float, count: int, margin: float, level: float = 0.03) -> float:
@@ -351,7 +351,7 @@ def bounded(gain: float, share: float, count: int, margin: float, level: float =
     often = 0.0
     for different in range(int(binom.isf(1e-9, count, wins + losses)) + 1):
         won = np.arange(different + 1)
-        holds = [smallest_gain(int(n), int(different - n), count, level) >= -margin for n in won]
+        holds = [gain_lower_bound(int(n), int(different - n), count, level) >= -margin for n in won]
         often += binom.pmf(different, count, wins + losses) * binom.pmf(won, different, wins / (wins + losses)) @ holds
     return float(often)
 
@@ -369,15 +369,15 @@ def test_as_good_a_model_holds_the_margin_where_there_are_images_enough() -> Non
 
 
 def test_no_images_that_differ_are_no_proof() -> None:
-    assert smallest_gain(0, 0, 50, 0.03) == pytest.approx(-0.066, abs=0.001)
-    assert smallest_gain(0, 0, 1_000_000, 0.03) == pytest.approx(0, abs=1e-5)
-    assert smallest_gain(0, 10, 10, 0.03) == -1
-    assert smallest_gain(10, 0, 10, 0.03) == pytest.approx(0.48, abs=0.01)
+    assert gain_lower_bound(0, 0, 50, 0.03) == pytest.approx(-0.066, abs=0.001)
+    assert gain_lower_bound(0, 0, 1_000_000, 0.03) == pytest.approx(0, abs=1e-5)
+    assert gain_lower_bound(0, 10, 10, 0.03) == -1
+    assert gain_lower_bound(10, 0, 10, 0.03) == pytest.approx(0.48, abs=0.01)
 
 
 @pytest.mark.parametrize("count", [50, 200, IMAGES])
 def test_a_worse_model_is_hardly_ever_promoted_for_something_else(count: int) -> None:
-    policy, small, promoted = GateConfig(better_on=("size",)), Export(size=5_000_000), 0
+    policy, small, promoted = GateConfig(better_on=("size",)), ExportCheck(size=5_000_000), 0
     for seed in range(NIGHTS * 5):
         nights = Nights(seed, 0.95)
         champion, challenger = (answers(given.right[:count]) for given in (nights.trained(), nights.trained(-0.02)))

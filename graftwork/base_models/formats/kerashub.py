@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from graftwork.artifacts.code import NO_CODE, Code
+from graftwork.artifacts.code import NO_CODE, CustomCode
 from graftwork.base_models.formats.kind import Kind
 from graftwork.base_models.opened import OpenedModel, Request
 from graftwork.config import ScaleOffset
@@ -31,7 +31,7 @@ def open_preset(preset: str | Path) -> OpenedModel:
         model,
         preprocessing=(preprocessing, f"from the preset ({remark})") if preprocessing is not None else None,
         feature_layer=model.layers[-1].name,  # a backbone is features already
-        code=Code(("keras_hub",)) if needs_kerashub(model) else NO_CODE,
+        code=CustomCode(("keras_hub",)) if needs_kerashub(model) else NO_CODE,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graftwork.artifacts.code import Code
+from graftwork.artifacts.code import CustomCode
 from graftwork.base_models.opened import OpenedModel, Request
 
 
@@ -33,5 +33,5 @@ class Kind:
     open: Callable[[Path, Request, str], OpenedModel]
     suffix: str = ""
     saved_by: Callable[[Path], str] = lambda path: ""
-    check: Callable[[Path, Code], set[int]] = lambda path, code: set()
+    check: Callable[[Path, CustomCode], set[int]] = lambda path, code: set()
     configurations: Callable[[Path], Iterator[Any]] = _nothing

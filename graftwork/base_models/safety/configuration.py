@@ -13,7 +13,7 @@ import keras
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 
-from graftwork.artifacts.code import REGISTERED, Code
+from graftwork.artifacts.code import REGISTERED, CustomCode
 from graftwork.base_models.formats.keras2.functions import FUNCTIONS, OPERATIONS
 from graftwork.errors import UserError
 
@@ -46,7 +46,7 @@ class Entry:
         return _is_ours(self.module)
 
 
-def check(config: Any, known: Collection[str], registered: Collection[str], code: Code) -> None:
+def check(config: Any, known: Collection[str], registered: Collection[str], code: CustomCode) -> None:
     """Raise a UserError if building a model from its configuration would run code out of the file, or cannot be done.
 
     Args:

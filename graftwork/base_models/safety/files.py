@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import h5py
 
-from graftwork.artifacts.code import Code
+from graftwork.artifacts.code import CustomCode
 from graftwork.base_models.safety.operations import check_archived
 from graftwork.errors import UserError
 
@@ -22,7 +22,7 @@ _HEADER = 30
 """Bytes before a member's name in a zip archive (APPNOTE 4.3.7)."""
 
 
-def check_archive(path: Path, code: Code) -> set[int]:
+def check_archive(path: Path, code: CustomCode) -> set[int]:
     """Look through an archive that Keras is about to open.
 
     Args:
@@ -52,7 +52,7 @@ def check_archive(path: Path, code: Code) -> set[int]:
     return sides
 
 
-def check_hdf5(path: Path, code: Code) -> set[int]:
+def check_hdf5(path: Path, code: CustomCode) -> set[int]:
     """Look through an HDF5 file that Keras is about to read.
 
     Returns:

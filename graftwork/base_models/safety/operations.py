@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from graftwork.artifacts.code import Code
+from graftwork.artifacts.code import CustomCode
 from graftwork.errors import UserError
 
 SAVED_MODEL = "saved_model.pb"
@@ -64,7 +64,7 @@ _STARTED = ("saved_model_main_op", "legacy_init_op", "table_initializer")
 """Collections of operations that TensorFlow runs after loading."""
 
 
-def check_saved_model(folder: Path, code: Code) -> set[int]:
+def check_saved_model(folder: Path, code: CustomCode) -> set[int]:
     """Raise a UserError if the SavedModel in a folder does more than compute.
 
     Args:
@@ -82,7 +82,7 @@ def check_saved_model(folder: Path, code: Code) -> set[int]:
     return set()
 
 
-def check_archived(path: Path, code: Code) -> None:
+def check_archived(path: Path, code: CustomCode) -> None:
     """Check the SavedModels that layers in a .keras file have among their assets, as `check_saved_model` does."""
     with zipfile.ZipFile(path) as archive:
         members = {member: PurePosixPath(member.filename).name for member in archive.infolist()}
@@ -92,7 +92,7 @@ def check_archived(path: Path, code: Code) -> None:
                 check_message(parsed(archive.read(member)), code)
 
 
-def check_message(saved: Any, code: Code) -> None:
+def check_message(saved: Any, code: CustomCode) -> None:
     """Raise a UserError, as `check_saved_model` does, for the message of a SavedModel."""
     for graph in saved.meta_graphs:
         functions = {function.signature.name for function in graph.graph_def.library.function}

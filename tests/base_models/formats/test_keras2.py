@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from graftwork.artifacts import model as model_artifact
-from graftwork.artifacts.code import Code
+from graftwork.artifacts.code import CustomCode
 from graftwork.base_models.conversion.equivalence import require_same_outputs
 from graftwork.base_models.open import open_file
 from graftwork.base_models.opened import OpenedModel, Request
@@ -267,14 +267,14 @@ def test_losses_inside_are_left_out(tmp_path: Path, format: str) -> None:
 class TestSubclassOfFunctional:
     """Its configuration is a graph, but its class may compute something else."""
 
-    def saved(self, folder: Path, name: str, format: str, body: str) -> tuple[Path, Code]:
+    def saved(self, folder: Path, name: str, format: str, body: str) -> tuple[Path, CustomCode]:
         text = f"import tf_keras\n\nclass {name}(tf_keras.Model):\n    {body}\n"
         made: dict[str, Any] = {"__name__": "__main__"}
         exec(text, made)
         pixels = tf_keras.Input((16, 16, 3))
         made[name](pixels, layers.Conv2D(2, 3)(pixels)).save(folder / f"model.{format}")
         source = text.replace("class", "@tf_keras.saving.register_keras_serializable()\nclass")
-        return folder / f"model.{format}", Code(source=source)
+        return folder / f"model.{format}", CustomCode(source=source)
 
     @pytest.mark.parametrize("format", ["h5", "keras"])
     def test_its_class_is_needed(self, tmp_path: Path, format: str) -> None:

@@ -15,7 +15,7 @@ import tf_keras
 from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
 from graftwork.artifacts import model as model_artifact
-from graftwork.artifacts.code import Code
+from graftwork.artifacts.code import CustomCode
 from graftwork.artifacts.saved_function import SavedFunction
 from graftwork.base_models.open import open_file
 from graftwork.base_models.opened import OpenedModel, Request
@@ -280,7 +280,7 @@ def test_operations_that_reach_out_of_the_model_are_refused(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"does more than compute[\s\S]*WriteFile[\s\S]*--trust-code"):
         opened(tmp_path / "saved")
     assert not (tmp_path / "written").exists()
-    assert opened(tmp_path / "saved", code=Code(trusted=True)).model.output_shape == (None, 3)
+    assert opened(tmp_path / "saved", code=CustomCode(trusted=True)).model.output_shape == (None, 3)
 
 
 class TestLayersOfKeras:

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from graftwork.artifacts.code import NO_CODE, Code
+from graftwork.artifacts.code import NO_CODE, CustomCode
 from graftwork.base_models.safety.operations import check_archived, check_message, check_saved_model, what_it_does
 from graftwork.errors import UserError
 
@@ -173,7 +173,7 @@ def test_a_function_that_reaches_out_is_refused_unless_trusted(
     path = export(tmp_path / "saved", body)
     with pytest.raises(UserError, match=rf"does more than compute[\s\S]*{operation}[\s\S]*--trust-code"):
         check_saved_model(path, NO_CODE)
-    check_saved_model(path, Code(trusted=True))
+    check_saved_model(path, CustomCode(trusted=True))
 
 
 class TestTheSaver:
@@ -239,7 +239,7 @@ def test_an_operation_that_is_not_here_is_named_even_where_code_is_trusted(tmp_p
     saved = message(export(tmp_path / "saved", lambda images: None))
     saved.meta_graphs[0].graph_def.library.function[0].node_def.add(name="x", op="OpOfNobody")
     with pytest.raises(UserError, match=r"not here[\s\S]*OpOfNobody[\s\S]*--custom-objects"):
-        check_message(saved, Code(trusted=True))
+        check_message(saved, CustomCode(trusted=True))
 
 
 def test_assets_outside_of_the_folder_are_refused(tmp_path: Path) -> None:

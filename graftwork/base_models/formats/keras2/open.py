@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from graftwork.artifacts.code import NO_CODE, Code
+from graftwork.artifacts.code import NO_CODE, CustomCode
 from graftwork.base_models.architectures.applications import LAYERS
 from graftwork.base_models.conversion import channels_first
 from graftwork.base_models.conversion.equivalence import require_finite_weights, require_same_outputs
@@ -43,7 +43,7 @@ def _subclasses(kind: Any) -> Iterator[Any]:
         yield from _subclasses(subclass)
 
 
-def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
+def open_keras2(path: Path, code: CustomCode = NO_CODE) -> OpenedModel:
     """Open a model that Keras 2 saved, whatever the format.
 
     Whoever calls this has looked at the configuration: tf_keras runs the code that it finds.
@@ -75,7 +75,7 @@ def open_keras2(path: Path, code: Code = NO_CODE) -> OpenedModel:
     return OpenedModel(converted, conversion=conversion, renamed=names.changed)
 
 
-def _load(path: Path, code: Code) -> Any:
+def _load(path: Path, code: CustomCode) -> Any:
     import tf_keras
     from tf_keras.src.applications import convnext, inception_resnet_v2
 

@@ -1,6 +1,6 @@
 """Asks an exported model in a process that has TensorFlow and nothing else; run as a script, by `export`.
 
-    python clean.py MODEL REQUESTS ANSWERS
+    python clean_process.py MODEL REQUESTS ANSWERS
 
 REQUESTS is a folder with one image file per request, ANSWERS the .npz file to write: probabilities float32 (n, k) and
 milliseconds float (n,), each of one image at a time, after a first one that does not count.

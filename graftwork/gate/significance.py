@@ -12,7 +12,7 @@ _CALIBRATION_DRAWS = 1_000
 _RESOLUTION = 1e-9
 
 
-def p_better(wins: int, losses: int) -> float:
+def mcnemar_p(wins: int, losses: int) -> float:
     """Return the one-sided p-value of "no better", of McNemar's test with mid-p (McNemar, 1947; Lancaster, 1961).
 
     If neither classifier is better, each image that one of them has right and the other wrong is a fair coin. The exact
@@ -30,7 +30,7 @@ def p_better(wins: int, losses: int) -> float:
     return float(binom.sf(wins, different, 0.5) + 0.5 * binom.pmf(wins, different, 0.5))
 
 
-def smallest_gain(wins: int, losses: int, count: int, level: float) -> float:
+def gain_lower_bound(wins: int, losses: int, count: int, level: float) -> float:
     """Return the lower bound of the gain in accuracy, by the score test for paired shares (Tango, 1998).
 
     Each gain is tested against what would be most likely if it were the true one. So the bound keeps its level where
@@ -60,7 +60,7 @@ def smallest_gain(wins: int, losses: int, count: int, level: float) -> float:
     return float(brentq(surplus, -1.0, observed - _RESOLUTION))  # at the observed gain itself, 0 may be 0 by chance
 
 
-def adjusted(p_values: np.ndarray) -> np.ndarray:
+def holm_adjusted(p_values: np.ndarray) -> np.ndarray:
     """Return p-values adjusted for their number, so that each may be compared with the level of all (Holm, 1979).
 
     Args:
@@ -77,7 +77,7 @@ def adjusted(p_values: np.ndarray) -> np.ndarray:
     return result
 
 
-def p_better_calibrated(
+def better_calibrated_p(
     first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], seed: int
 ) -> float:
     """Return how often the first is no better calibrated when the images are drawn anew (paired bootstrap).
@@ -91,11 +91,11 @@ def p_better_calibrated(
     worse = 0
     for _ in range(_CALIBRATION_DRAWS):
         rows = random.integers(0, count, count)
-        one, other = (calibration_gap(confidence[rows], right[rows]) for confidence, right in (first, second))
+        one, other = (calibration_error(confidence[rows], right[rows]) for confidence, right in (first, second))
         worse += one >= other
     return worse / _CALIBRATION_DRAWS
 
 
-def calibration_gap(confidence: np.ndarray, right: np.ndarray) -> float:
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     """Return the expected calibration error of answers: confidence float (n,), right bool (n,)."""
     return expected_calibration_error(calibration_bins(confidence, right))
