@@ -104,7 +104,6 @@ def service() -> Iterator[tuple[str, Service]]:
 
 @pytest.mark.filterwarnings("ignore:User access token is missing")
 def test_it_says_what_the_registry_says(service: tuple[str, Service], tmp_path: Path) -> None:
-    pytest.importorskip("model_registry")
     url, held = service
     registry = Registry(str(tmp_path / "models"), "shelf")
     for number, content in enumerate("abc", start=1):
@@ -132,7 +131,6 @@ def test_it_says_what_the_registry_says(service: tuple[str, Service], tmp_path: 
 
 @pytest.mark.filterwarnings("ignore:User access token is missing")
 def test_the_last_step_of_a_retraining_tells_it(service: tuple[str, Service], tmp_path: Path) -> None:
-    pytest.importorskip("model_registry")
     url, held = service
     registry = Registry(str(tmp_path / "models"), "shelf")
     ended = SimpleNamespace(state="SUCCEEDED", error_message="")
@@ -144,7 +142,6 @@ def test_the_last_step_of_a_retraining_tells_it(service: tuple[str, Service], tm
 
 
 def test_a_service_that_does_not_answer(tmp_path: Path) -> None:
-    pytest.importorskip("model_registry")
     registry = Registry(str(tmp_path / "models"), "shelf")
     register(registry, tmp_path, "a")
     with pytest.raises(UserError, match=r"could not be told[\s\S]*the registry itself is right"):
