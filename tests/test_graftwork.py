@@ -1,5 +1,6 @@
 """The package as a whole: what a wheel and an installation contain, and that its tests lie as its modules do."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -74,13 +75,22 @@ def test_a_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     assert packed == sources
 
 
+def test_a_clone_is_whole_for_a_python_that_is_started_inside_it(tmp_path: Path) -> None:
+    # Python looks into the current folder first: there the package must have its steps too, installed or not.
+    for folder in ("graftwork", "components", "pipelines"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True)
+    subprocess.run([sys.executable, "-c", IMPORTS, str(tmp_path)], check=True, capture_output=True, cwd=tmp_path)
+
+
 TESTS = Path(__file__).parent
 
 
 @pytest.mark.parametrize("test", sorted(str(file.relative_to(TESTS)) for file in TESTS.rglob("test_*.py")))
-def test_a_test_file_has_the_name_and_the_place_of_what_it_tests(test: str) -> None:
-    folder, name = Path(test).parent, Path(test).stem.removeprefix("test_")
+def test_a_test_file_has_the_place_and_the_name_of_what_it_tests(test: str) -> None:
+    """Perhaps with a word more behind it: test_open_round_trip.py tests open.py."""
+    folder, words = Path(test).parent, Path(test).stem.split("_")[1:]
+    names = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
     whole = folder.name or "graftwork"  # a room as a whole, tested in a file with its name
-    subjects = [place / folder / name for place in (ROOT / "graftwork", TESTS)]
+    subjects = [place / folder / name for place in (ROOT / "graftwork", TESTS) for name in names]
     found = [subject for subject in subjects if subject.is_dir() or subject.with_suffix(".py").is_file()]
-    assert found or (name == whole and (ROOT / "graftwork" / folder).is_dir()), f"what does {test} test?"
+    assert found or (whole in names and (ROOT / "graftwork" / folder).is_dir()), f"what does {test} test?"
