@@ -9,11 +9,13 @@ import keras
 
 from graftwork.artifacts.code import NO_CODE, CustomCode
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.base_models.conversion.equivalence import TOLERANCE
 from graftwork.config import ScaleOffset
 from graftwork.networks.layers import leaf_layers
 
 AUTO, PENULTIMATE = "auto", "penultimate"
+TOLERANCE = 1e-5
+"""Largest difference of an output that a conversion may make, over the largest output: float32 arithmetic in
+another order stays below it."""
 EXPECTED = (
     "a Keras model (.keras, .h5 or a SavedModel folder; a path or gs:// URI), a keras.applications name, "
     "or hub: and the name of a KerasHub preset"

@@ -35,7 +35,7 @@ def list_(registry: Uri, name: Name = None, json_: Json = False) -> None:
     """List the versions of a model; of all models, if none is named."""
     from graftwork.registry import stores
     from graftwork.registry.registry import Registry
-    from graftwork.registry.resolve import only_name
+    from graftwork.registry.stores import only_name
 
     chosen = [only_name(registry, name)] if name else stores.models(registry)
     states = {each: Registry(registry, each).state() for each in chosen}
@@ -183,7 +183,7 @@ def serve_manifest(
 
 def _open(uri: str, name: str | None) -> "Registry":
     from graftwork.registry.registry import Registry
-    from graftwork.registry.resolve import only_name
+    from graftwork.registry.stores import only_name
 
     return Registry(uri, only_name(uri, name))
 

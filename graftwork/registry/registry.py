@@ -85,9 +85,7 @@ class Registry:
             UserError: It is no such name, or no such URI; without a name, there is no model, or there are several.
         """
         if name is None:
-            from graftwork.registry.resolve import only_name  # which knows registries
-
-            name = only_name(os.fspath(uri), None)
+            name = stores.only_name(os.fspath(uri), None)
         if not _NAME.fullmatch(name):
             expected = "letters, digits, dots, dashes and underscores, as in shelf-photos"
             raise UserError(f"{name!r} is no name for a model", {"expected": expected})

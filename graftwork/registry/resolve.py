@@ -39,20 +39,3 @@ def model_uri(model: str) -> str:
             return place
     expected = "the output of a run, a model folder, or REGISTRY/NAME for the champion of a model"
     raise UserError("there is no model", {"given": model, "expected": expected})
-
-
-def only_name(uri: str, name: str | None) -> str:
-    """Return the name of a model; without a name, the only one.
-
-    Raises:
-        UserError: There is none, or there are several.
-    """
-    there = stores.models(uri)
-    if name is None and len(there) == 1:
-        return there[0]
-    if name in there:
-        return str(name)
-    if not there:
-        raise UserError("there are no models in the registry", {"registry": uri})
-    problem = f"there is no model {name!r}" if name else "there are several models, and none is named"
-    raise UserError(problem, {"registry": uri, "models": ", ".join(there)}, next="name it: --name NAME")

@@ -63,6 +63,23 @@ def models(uri: str) -> list[str]:
     return sorted(found)
 
 
+def only_name(uri: str, name: str | None) -> str:
+    """Return the name of a model; without a name, the only one.
+
+    Raises:
+        UserError: There is none, or there are several.
+    """
+    there = models(uri)
+    if name is None and len(there) == 1:
+        return there[0]
+    if name in there:
+        return str(name)
+    if not there:
+        raise UserError("there are no models in the registry", {"registry": uri})
+    problem = f"there is no model {name!r}" if name else "there are several models, and none is named"
+    raise UserError(problem, {"registry": uri, "models": ", ".join(there)}, next="name it: --name NAME")
+
+
 class FolderStore:
     """A local folder, or one that several machines have mounted if its locks work across them (NFS 4 does)."""
 

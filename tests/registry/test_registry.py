@@ -19,9 +19,9 @@ from graftwork.errors import UserError
 from graftwork.registry import registry as registries
 from graftwork.registry import state as states
 from graftwork.registry.registry import Author, Registry, author
-from graftwork.registry.resolve import model_uri, only_name
+from graftwork.registry.resolve import model_uri
 from graftwork.registry.state import Event, State, Version
-from graftwork.registry.stores import models
+from graftwork.registry.stores import models, only_name
 from graftwork.storage import buckets
 
 from exported_models import ANN, FILES, exported, register

@@ -7,11 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from graftwork.base_models.opened import TOLERANCE
 from graftwork.errors import UserError
 from graftwork.networks.layers import leaf_layers
 
-TOLERANCE = 1e-5
-"""Largest difference of an output, over the largest output: float32 arithmetic in another order stays below it."""
 _FREE = 224
 """Pixels to a side where a model takes any size."""
 _NAMED = 5

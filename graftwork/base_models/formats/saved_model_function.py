@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from graftwork.artifacts.saved_function import SavedFunction, load
-from graftwork.base_models.conversion.equivalence import TOLERANCE, require_same_outputs
-from graftwork.base_models.opened import AUTO, Conversion, OpenedModel, Request
+from graftwork.base_models.conversion.equivalence import require_same_outputs
+from graftwork.base_models.opened import AUTO, TOLERANCE, Conversion, OpenedModel, Request
 from graftwork.errors import UserError, in_one_line
 
 _FEATURES = ("default", "feature_vector", "features", "embedding")

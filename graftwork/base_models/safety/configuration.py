@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 from graftwork.artifacts.code import REGISTERED, CustomCode
-from graftwork.base_models.formats.keras2.functions import FUNCTIONS, OPERATIONS
+from graftwork.base_models.conversion.keras2_functions import FUNCTIONS, OPERATIONS
 from graftwork.errors import UserError
 
 _COMPILED = ("compile_config", "training_config")

@@ -11,11 +11,11 @@ import tf_keras
 from keras import layers, ops
 
 from graftwork.base_models.conversion.channels_first import is_channels_first, run_channels_first, to_channels_last
-from graftwork.base_models.conversion.equivalence import TOLERANCE, require_same_outputs
+from graftwork.base_models.conversion.equivalence import require_same_outputs
 from graftwork.base_models.conversion.layer_names import LayerNames
 from graftwork.base_models.cut import cut
 from graftwork.base_models.formats.keras2.convert import convert
-from graftwork.base_models.opened import OpenedModel
+from graftwork.base_models.opened import TOLERANCE, OpenedModel
 from graftwork.errors import UserError
 
 FIRST = {"data_format": "channels_first"}

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from graftwork.base_models.conversion.keras2_functions import FUNCTIONS, OPERATIONS
 from graftwork.base_models.conversion.layer_names import LayerNames
-from graftwork.base_models.formats.keras2.functions import FUNCTIONS, OPERATIONS
 from graftwork.base_models.formats.keras2.precision import without_half_precision
 from graftwork.base_models.formats.keras2.translate import has, inner_layers, translate
 from graftwork.errors import UserError

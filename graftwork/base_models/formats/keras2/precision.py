@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from graftwork.base_models.conversion.equivalence import TOLERANCE
+from graftwork.base_models.opened import TOLERANCE
 
 _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 """Distance from 1 to the next number."""
