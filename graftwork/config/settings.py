@@ -57,11 +57,11 @@ Layers = Annotated[int, Field(ge=0)] | Literal["all", "half", "third"]
 class PrepareConfig(Settings):
     """How images become splits and shards."""
 
-    validation_fraction: float = Field(0.1, gt=0, lt=1)
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Share of the images that go to validation. An image's content decides, so it never moves when others come."""
-    test_fraction: float = Field(0.1, gt=0, lt=1)
+    test_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Share of the images that go to test, in the same way."""
-    max_rejected: float = Field(0.05, ge=0, le=1)
+    max_rejected: float = Field(default=0.05, ge=0, le=1)
     """The run stops when a larger share of the source cannot be used."""
 
     @model_validator(mode="after")
@@ -77,19 +77,19 @@ class HeadConfig(Settings):
     kind: Literal["auto", "linear", "mlp", "kept"] = "auto"
     """linear: multinomial logistic regression. mlp: one hidden layer. kept: the head that a base made by graftwork has,
     as it is. auto: all of them, the best on validation; a head that is there counts if it knows the same classes."""
-    l2: tuple[Annotated[float, Field(ge=0)], ...] = Field((1e-1, 1e-2, 1e-3, 1e-4, 1e-5), min_length=1)
+    l2: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5), min_length=1)
     """Penalties the linear head tries."""
-    hidden_units: int = Field(256, ge=1)
+    hidden_units: int = Field(default=256, ge=1)
     """Of the mlp."""
-    dropout: float = Field(0.4, ge=0, lt=1)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
     """Share of the features and of the hidden units left out at each step of the mlp."""
-    epochs: int = Field(100, ge=1)
+    epochs: int = Field(default=100, ge=1)
     """At most so many passes for the mlp; it stops early."""
-    patience: int = Field(10, ge=1)
+    patience: int = Field(default=10, ge=1)
     """After so many passes without progress on validation the mlp stops."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """Adam's, for the mlp."""
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(default=256, ge=1)
     """Images in each step of the mlp."""
     class_weight: Literal["balanced", "none"] = "balanced"
     """balanced: rare classes count for more, so that all classes count the same."""
@@ -101,17 +101,17 @@ class FineTuneConfig(Settings):
     layers: Layers = "half"
     """How many of the base's last layers with weights, batch normalisation not counted; or which share of them. 0 skips
     fine-tuning."""
-    epochs: int = Field(5, ge=1)
+    epochs: int = Field(default=5, ge=1)
     """At most so many passes; it stops early."""
-    patience: int = Field(3, ge=1)
+    patience: int = Field(default=3, ge=1)
     """After so many passes without progress on validation it stops."""
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0)
     """AdamW's, at its highest."""
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
     """AdamW's."""
-    warmup: float = Field(0.1, ge=0, lt=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps over which the learning rate rises to its full value, before it falls as a cosine."""
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Images in each step, of all devices together."""
     augment: bool = True
     """Shift, turn, zoom, brightness and contrast, all mild."""
@@ -122,7 +122,7 @@ class FineTuneConfig(Settings):
     cache: Literal["auto", "always", "never"] = "auto"
     """Whether what the frozen layers say is computed once, instead of in every epoch, and kept on disk while the step
     runs. auto: where measuring says that it pays."""
-    cache_budget: str = Field("20Gi", pattern=QUANTITY)
+    cache_budget: str = Field(default="20Gi", pattern=QUANTITY)
     """How much disk the cache may take; never more than half of what is free."""
     views: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """How many augmented copies of each training image the cache holds; each epoch sees another one. auto: 2, or as
@@ -132,9 +132,9 @@ class FineTuneConfig(Settings):
 class SweepConfig(Settings):
     """Which ways of fine-tuning a sweep compares: every depth at every rate."""
 
-    layers: tuple[Layers, ...] = Field(("half", "all"), min_length=1)
+    layers: tuple[Layers, ...] = Field(default=("half", "all"), min_length=1)
     """Values of fine_tune.layers to compare."""
-    learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-4, 5e-4), min_length=1)
+    learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1e-4, 5e-4), min_length=1)
     """Values of fine_tune.learning_rate to compare, each with each of the layers."""
 
     def points(self) -> list[str]:
@@ -150,16 +150,16 @@ class GateConfig(Settings):
     Every rule is in graftwork/gate/rules.py; what is said here of chances, tests/gate/test_rules.py simulates.
     """
 
-    level: float = Field(0.03, gt=0, lt=0.5)
+    level: float = Field(default=0.03, gt=0, lt=0.5)
     """How often chance alone may let a challenger seem better that is not. With 0.03, a challenger that is 2 points
     better is promoted in 8 to 9 of 10 nights, judged on 1,000 images at an accuracy of 95 %."""
-    margin: float = Field(0.01, ge=0, lt=1)
+    margin: float = Field(default=0.01, ge=0, lt=1)
     """Of accuracy: a challenger that is surely less than this worse counts as not worse, where better_on is given. Of
     equally good models that differ on 9 of 100 images by chance, one in 5 is, on 1,000 test images, and two in 3 on
     5,000; of those that differ on 2 of 100, three in 5 on 1,000."""
     better_on: tuple[Literal["calibration", "latency", "size"], ...] = ()
     """On which of these a challenger may be better instead of being more accurate."""
-    max_class_drop: float = Field(0.05, ge=0, le=1)
+    max_class_drop: float = Field(default=0.05, ge=0, le=1)
     """By how much the accuracy on one class or slice may fall, where the fall is no chance."""
     slices: dict[str, str] = {}
     """Groups of images to look at as at classes: their names, and patterns over where images come from, as in
@@ -168,12 +168,12 @@ class GateConfig(Settings):
     """Whether there may be classes that the champion does not know. Their images count then: it is wrong about them."""
     allow_gone_classes: bool = False
     """Whether classes that the champion knows may be gone."""
-    min_accuracy: float = Field(0.0, ge=0, le=1)
+    min_accuracy: float = Field(default=0.0, ge=0, le=1)
     """Below which no challenger is promoted; the one rule on accuracy for a model's first version."""
-    max_latency_ms: float | None = Field(None, gt=0)
+    max_latency_ms: float | None = Field(default=None, gt=0)
     """Of the answer about one image, as the median of 100, on the processor of the machine where the step runs; not
     given: any."""
-    max_size: str | None = Field(None, pattern=QUANTITY)
+    max_size: str | None = Field(default=None, pattern=QUANTITY)
     """Of the exported model's files; not given: any."""
 
 
@@ -182,14 +182,14 @@ class DriftConfig(Settings):
 
     action: Literal["warn", "hold", "stop"] = "warn"
     """warn: say so. hold: train and evaluate, and promote nothing. stop: end the run."""
-    level: float = Field(0.01, gt=0, lt=0.5)
+    level: float = Field(default=0.01, gt=0, lt=0.5)
     """How often chance alone may look like drift, in each kind of comparison."""
-    max_shrink: float = Field(0.2, ge=0, le=1)
+    max_shrink: float = Field(default=0.2, ge=0, le=1)
     """Share of the training images that may be gone since the champion was trained."""
-    max_fall: float = Field(0.05, ge=0, le=1)
+    max_fall: float = Field(default=0.05, ge=0, le=1)
     """By how much the champion's accuracy may have fallen since it was made, where the fall is no chance: labels have
     changed then, or what they mean."""
-    sample: int = Field(500, ge=50, le=5000)
+    sample: int = Field(default=500, ge=50, le=5000)
     """How many new images are compared at most, with 1,000 old ones at most."""
 
 
@@ -201,7 +201,7 @@ class RetrainingConfig(Settings):
     notify: str = ""
     """Where the outcome of every run goes, as JSON: the URL of a webhook, or a path or gs:// URI of a file; empty for
     nowhere."""
-    model_registry: str = Field("", pattern=r"^(https?://.+)?$")
+    model_registry: str = Field(default="", pattern=r"^(https?://.+)?$")
     """URL of a Kubeflow Model Registry that repeats the registry after every run; empty for none."""
 
 
@@ -211,21 +211,21 @@ class ClusterConfig(Settings):
     On one machine only the shards count, and one of each is best.
     """
 
-    accelerator: str = Field("nvidia.com/gpu", min_length=1)
+    accelerator: str = Field(default="nvidia.com/gpu", min_length=1)
     """Resource name of the accelerator that the steps that train or extract ask for."""
-    accelerators: int = Field(1, ge=0)
+    accelerators: int = Field(default=1, ge=0)
     """How many of the accelerator each step that trains or extracts gets; 0 for none."""
     node_selector: dict[str, str] = {}
     """Labels of the nodes on which the steps that train or extract run, as in {"pool": "gpu"}."""
     tolerations: tuple[dict[str, str | int], ...] = GPU_TOLERATIONS
     """Taints of nodes which the steps that train or extract tolerate, as Kubernetes writes them."""
-    cpu: str = Field("4", pattern=QUANTITY)
+    cpu: str = Field(default="4", pattern=QUANTITY)
     """CPU limit and request of each step that trains or extracts."""
-    memory: str = Field("16Gi", pattern=QUANTITY)
+    memory: str = Field(default="16Gi", pattern=QUANTITY)
     """Memory limit and request of each step that trains or extracts; also bounds its shared memory."""
-    ingest_shards: int = Field(1, ge=1, le=1000)
+    ingest_shards: int = Field(default=1, ge=1, le=1000)
     """Over how many machines the reading of the images fans out."""
-    extract_shards: int = Field(1, ge=1, le=1000)
+    extract_shards: int = Field(default=1, ge=1, le=1000)
     """Over how many machines the extraction of features fans out."""
 
 
@@ -249,9 +249,9 @@ class Config(Settings):
     """Folder for the model, the report, the metrics and the steps' own outputs."""
     preprocessing: Preprocessing | None = None
     """What pixels need, by name or as {"scale": ..., "offset": ...}; not given: found in the base, never guessed."""
-    input_size: int | None = Field(None, ge=8)
+    input_size: int | None = Field(default=None, ge=8)
     """Height and width in pixels at which the base runs, with the same weights; not given: as it was saved."""
-    stored_size: int | None = Field(None, ge=8)
+    stored_size: int | None = Field(default=None, ge=8)
     """Shorter side in pixels to which larger images are shrunk; not given: 1.15 times the base's input. When
     retraining, no smaller than the champion's."""
     feature_layer: str = "auto"
@@ -277,7 +277,7 @@ class Config(Settings):
     retraining: RetrainingConfig = Field(default_factory=RetrainingConfig)
     gate: GateConfig = Field(default_factory=GateConfig)
     drift: DriftConfig = Field(default_factory=DriftConfig)
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Of every random choice: the same seed gives the same metrics on the same machine."""
 
 
