@@ -1,4 +1,7 @@
-"""The pipeline steps: one folder per step, interface in component.py, logic beside it."""
+"""The pipeline steps: one folder per step, interface in component.py, logic beside it.
+
+What several steps need is in the rooms below; the components for other people's pipelines are in `graftwork.steps`.
+"""
 
 import os
 

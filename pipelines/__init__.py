@@ -1,4 +1,7 @@
-"""The DAGs: which step feeds which, on which nodes."""
+"""The DAGs: which step feeds which, on which nodes.
+
+What a step does is in `components`; compiling, in `kubeflow`; running here, in `running`.
+"""
 
 import importlib
 import warnings

@@ -1,1 +1,1 @@
-"""Step: compare tonight's images with those that the champion was trained on."""
+"""Step: compare the images of now with those that the champion was trained on."""

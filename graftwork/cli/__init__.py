@@ -1,1 +1,4 @@
-"""The command `graftwork`: options in, text out. What a command does lives in the rooms below."""
+"""The command `graftwork`: options in, text or JSON out; a thin layer over what `import graftwork` offers.
+
+Not here: what a command does, and how a run looks in the terminal (`running.display`).
+"""
