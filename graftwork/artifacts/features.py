@@ -8,7 +8,6 @@ features.json                which base, which layer, which images
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,18 +91,13 @@ class Split:
         Returns:
             (m, ...).
         """
-        part = self.parts[0]
-        values = np.empty((len(numbers), *self.row_shape), part.dtype)
-        last = np.cumsum([len(part) for part in self.parts])
-        with ExitStack() as stack:
-            files: dict[int, int] = {}
-            for place, number in enumerate(numbers):
-                index = int(np.searchsorted(last, number, side="right"))
-                part = self.parts[index]
-                if index not in files:
-                    files[index] = stack.enter_context(Path(part.filename).open("rb", buffering=0)).fileno()  # type: ignore[arg-type]
-                row = int(number) - int(last[index]) + len(part)
-                values[place] = _row(files[index], part, row)
+        values = np.empty((len(numbers), *self.row_shape), self.parts[0].dtype)
+        first = 0
+        for part in self.parts:
+            with Path(part.filename).open("rb", buffering=0) as file:  # type: ignore[arg-type]
+                for place in np.flatnonzero((first <= numbers) & (numbers < first + len(part))):
+                    values[place] = _row(file.fileno(), part, int(numbers[place]) - first)
+            first += len(part)
         return values
 
     def _read(self, start: int, stop: int) -> np.ndarray:

@@ -61,8 +61,7 @@ def has_names(file: h5py.File) -> bool:
 
 def require_tensorflow_order(file: h5py.File) -> None:
     """Raise a UserError for weights of Theano, whose convolutions run the other way round."""
-    backend = file.attrs.get("backend", "")
-    if (backend.decode() if isinstance(backend, bytes) else backend) == "theano":
+    if text(file.attrs.get("backend", "")) == "theano":
         next = "open it in the Keras that it was made with, with the TensorFlow backend, and save the whole model"
         raise UserError("the weights are for Theano, whose convolutions run the other way round", next=next)
 
