@@ -118,9 +118,9 @@ def _row(file: int, part: np.memmap, row: int) -> np.ndarray:
 
 def _rows(part: np.memmap, start: int, stop: int) -> np.ndarray:
     items = int(np.prod(part.shape[1:]))
-    with Path(part.filename).open("rb") as file:  # type: ignore[arg-type]
-        file.seek(part.offset + start * items * part.dtype.itemsize)
-        return np.fromfile(file, part.dtype, (stop - start) * items).reshape(stop - start, *part.shape[1:])
+    offset = part.offset + start * items * part.dtype.itemsize
+    read = np.fromfile(part.filename, part.dtype, (stop - start) * items, offset=offset)  # type: ignore[arg-type]
+    return read.reshape(stop - start, *part.shape[1:])
 
 
 @dataclass(frozen=True)

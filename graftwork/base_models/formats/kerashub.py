@@ -40,7 +40,8 @@ def open_preset(preset: str | Path) -> OpenedModel:
         model,
         preprocessing=(preprocessing, f"from the preset ({remark})") if preprocessing is not None else None,
         feature_layer=model.layers[-1].name,  # a backbone is features already
-        code=CustomCode(("keras_hub",)) if needs_kerashub(model) else NO_CODE,
+        # Layers of KerasHub cannot be loaded without it.
+        code=NO_CODE if all(map(is_of_keras, model._flatten_layers())) else CustomCode(("keras_hub",)),
     )
 
 
@@ -72,11 +73,6 @@ def backbone_of_preset(preset: str | Path) -> tuple[keras.Model, ScaleOffset | N
     if converter.image_size:
         remark += f" for {' x '.join(map(str, converter.image_size))} pixels"
     return _image_model(preset, backbone, converter.image_size), _scale_and_offset(converter), remark
-
-
-def needs_kerashub(model: keras.Model) -> bool:
-    """Return whether a model has layers of KerasHub, without which it cannot be loaded again."""
-    return not all(map(is_of_keras, model._flatten_layers()))
 
 
 def _keras_hub(preset: str | Path) -> Any:
@@ -131,16 +127,12 @@ def _features(outputs: Any) -> Any:
 
 
 def _scale_and_offset(converter: Any) -> ScaleOffset:
-    scale, offset = (
-        default if value is None else _numbers(value)
-        for value, default in ((converter.scale, 1.0), (converter.offset, 0.0))
-    )
-    return ScaleOffset(scale=scale, offset=offset)
+    return ScaleOffset(scale=_numbers(converter.scale, 1.0), offset=_numbers(converter.offset, 0.0))
 
 
-def _numbers(value: Any) -> Any:
+def _numbers(value: Any, default: float) -> Any:
     """Return one number, or one for each channel."""
-    numbers = np.ravel(value).tolist()
+    numbers = np.ravel(default if value is None else value).tolist()
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
 

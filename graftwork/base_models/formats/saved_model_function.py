@@ -145,15 +145,14 @@ def _size(endpoint: Endpoint, request: Request) -> tuple[int, int, int]:
     """Return (height, width, channels) of the images that the function shall take."""
     asked = request.input_size
     batch, height, width, channels = endpoint.image.shape
+    facts = {"function": endpoint.name, "its input": _in_words(endpoint.image)}
     if batch is not None:
-        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image)}
         raise UserError("the SavedModel takes batches of one size only", facts, "export it with a free batch size")
     if asked and any(side not in (None, asked) for side in (height, width)):
-        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image), "asked for": f"input_size={asked}"}
+        facts["asked for"] = f"input_size={asked}"
         raise UserError("a SavedModel without layers cannot change its input size", facts, "leave input_size out")
     height, width = height or asked, width or asked
     if not height or not width:
-        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image)}
         next = "pass the size to use: --set input_size=224"
         raise UserError("the base model takes images of any size", facts, next)
     return int(height), int(width), int(channels or 3)

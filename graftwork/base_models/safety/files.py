@@ -115,12 +115,8 @@ def _start(file: BinaryIO, member: zipfile.ZipInfo) -> int:
     """Return where the bytes of a member begin: behind its header, a name and extras whose lengths that gives."""
     file.seek(member.header_offset)
     header = file.read(_HEADER)
-    return (
-        member.header_offset
-        + _HEADER
-        + int.from_bytes(header[26:28], "little")
-        + int.from_bytes(header[28:30], "little")
-    )
+    name, extras = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+    return member.header_offset + _HEADER + name + extras
 
 
 class _Window(io.RawIOBase):

@@ -92,13 +92,9 @@ def named_layers(file: h5py.File) -> Iterator[SavedLayer]:
 
 def _attribute(group: h5py.Group, name: str) -> list[str]:
     """Return a list of names; Keras splits a long one into several attributes."""
-    parts = [name] if name in group.attrs else []
-    for number in itertools.count():
-        if f"{name}{number}" not in group.attrs:
-            break
-        parts.append(f"{name}{number}")
-    values = itertools.chain.from_iterable(group.attrs[part] for part in parts)
-    return [text(value) for value in values]
+    parts = itertools.takewhile(group.attrs.__contains__, (f"{name}{number}" for number in itertools.count()))
+    whole = group.attrs.get(name, [])
+    return [text(value) for value in itertools.chain(whole, *(group.attrs[part] for part in parts))]
 
 
 def numbered_layers(group: h5py.Group) -> dict[str, list[SavedLayer]]:
