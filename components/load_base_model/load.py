@@ -44,25 +44,25 @@ def load_base_model(
     request = Request(uri, input_size, feature_layer, architecture, code)
     opened = open_base(request)
     chosen, how = find_preprocessing(opened, preprocessing)
-    base = base_of(opened, request)
-    height, width = base.model.input_shape[1:3]
+    base, cut_at = base_of(opened, request)
+    height, width = base.input_shape[1:3]
     named = chosen if isinstance(chosen, str) else chosen.model_dump()
     description: dict[str, Any] = {
         "stored_size": imaging.stored_size_for(max(height, width)),
         "preprocessing": {"value": named, "found": how},
-        "feature_layer": base.feature_layer,
+        "feature_layer": cut_at,
         **opened.report,
         **({"start": start} if start else {}),
     }
     # A head fits the features it was trained on, and no others.
-    kept = opened.head if base.feature_layer == opened.feature_layer else None
+    kept = opened.head if cut_at == opened.feature_layer else None
     if kept is not None:
         description["kept_classes"] = list(opened.classes)
     for finding in opened.findings:
         progress.note(finding)
-    shape = base.model.output_shape[1:]
-    progress.note(f"cut at {base.feature_layer} {shape}, {height} x {width} pixels, preprocessing: {named}, {how}")
-    made = backbone(base.model, chosen)
+    shape = base.output_shape[1:]
+    progress.note(f"cut at {cut_at} {shape}, {height} x {width} pixels, preprocessing: {named}, {how}")
+    made = backbone(base, chosen)
     return model_artifact.write(
         path,
         made,

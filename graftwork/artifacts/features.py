@@ -8,7 +8,6 @@ features.json                which base, which layer, which images
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,18 +91,13 @@ class Split:
         Returns:
             (m, ...).
         """
-        part = self.parts[0]
-        values = np.empty((len(numbers), *self.row_shape), part.dtype)
-        last = np.cumsum([len(part) for part in self.parts])
-        with ExitStack() as stack:
-            files: dict[int, int] = {}
-            for place, number in enumerate(numbers):
-                index = int(np.searchsorted(last, number, side="right"))
-                part = self.parts[index]
-                if index not in files:
-                    files[index] = stack.enter_context(Path(part.filename).open("rb", buffering=0)).fileno()  # type: ignore[arg-type]
-                row = int(number) - int(last[index]) + len(part)
-                values[place] = _row(files[index], part, row)
+        values = np.empty((len(numbers), *self.row_shape), self.parts[0].dtype)
+        first = 0
+        for part in self.parts:
+            with Path(part.filename).open("rb", buffering=0) as file:  # type: ignore[arg-type]
+                for place in np.flatnonzero((first <= numbers) & (numbers < first + len(part))):
+                    values[place] = _row(file.fileno(), part, int(numbers[place]) - first)
+            first += len(part)
         return values
 
     def _read(self, start: int, stop: int) -> np.ndarray:
@@ -124,9 +118,9 @@ def _row(file: int, part: np.memmap, row: int) -> np.ndarray:
 
 def _rows(part: np.memmap, start: int, stop: int) -> np.ndarray:
     items = int(np.prod(part.shape[1:]))
-    with Path(part.filename).open("rb") as file:  # type: ignore[arg-type]
-        file.seek(part.offset + start * items * part.dtype.itemsize)
-        return np.fromfile(file, part.dtype, (stop - start) * items).reshape(stop - start, *part.shape[1:])
+    offset = part.offset + start * items * part.dtype.itemsize
+    read = np.fromfile(part.filename, part.dtype, (stop - start) * items, offset=offset)  # type: ignore[arg-type]
+    return read.reshape(stop - start, *part.shape[1:])
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,15 @@ def read_description(folder: str | os.PathLike[str], file: str, schema: str) -> 
     return content
 
 
+def require_file(kind: str, path: Path, size: int | None = None) -> None:
+    """Raise a UserError if a file of an artifact is missing, or has not the size in bytes that it should have."""
+    if not path.is_file():
+        raise not_an_artifact(kind, path, "the file is missing")
+    found = path.stat().st_size
+    if size is not None and found != size:
+        raise not_an_artifact(kind, path, f"it has {found:,} bytes, expected {size:,}")
+
+
 def not_an_artifact(kind: str, path: Path, why: str) -> UserError:
     """Return the error for a file that is not what it claims to be."""
     return UserError(

@@ -14,13 +14,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
+from graftwork.artifacts.folder import not_an_artifact, read_description, require_file, write_description
 from graftwork.data import imaging
 from graftwork.data.shards import WHOLE, Shard
 from graftwork.reporting.metering import Profile
@@ -52,9 +52,10 @@ class Record:
 
 @dataclass(frozen=True)
 class File:
-    """One TFRecord file, and how many images it holds."""
+    """One TFRecord file: which image of the split is its first, counted from 0, and how many it holds."""
 
     path: Path
+    first: int
     images: int
 
 
@@ -89,7 +90,7 @@ class Images:
     duplicates: int
     shape: tuple[int, int] | None
     profile: dict[str, Profile]
-    files: dict[str, list["File"]]
+    files: dict[str, list[File]]
 
     def size(self, split: str, shard: Shard = WHOLE) -> int:
         """Return the number of images in a split, or in a share of it."""
@@ -177,21 +178,18 @@ class Images:
             elements: From the path of a file (string) and the positions of its first record and of the one behind its
                 last (int64 (2,)) to its elements, one per record.
         """
-        positions = list(accumulate((file.images for file in self.files[split]), initial=0))
-        block = shard.block(len(self.files[split]))
-        paths = [str(self.files[split][number].path) for number in block]
-        rows = [positions[number : number + 2] for number in block]
-        files = tf.data.Dataset.from_tensor_slices(
-            (tf.constant(paths, tf.string, shape=[len(block)]), tf.constant(rows, tf.int64, shape=[len(block), 2]))
-        )
+        share = self._share(split, shard)
+        paths = tf.constant([str(file.path) for file in share], tf.string, shape=[len(share)])
+        rows = [(file.first, file.first + file.images) for file in share]
+        files = tf.data.Dataset.from_tensor_slices((paths, tf.constant(rows, tf.int64, shape=[len(share), 2])))
         if shuffle_seed is None:
             return files.interleave(elements, cycle_length=1)
-        shuffled = files.shuffle(max(1, len(block)), seed=shuffle_seed, reshuffle_each_iteration=True)
+        shuffled = files.shuffle(max(1, len(share)), seed=shuffle_seed, reshuffle_each_iteration=True)
         # Files hold records in the order of their content hashes, which is random: few need to be open to mix well.
         mixed = shuffled.interleave(elements, cycle_length=_OPEN_FILES)
         return mixed.shuffle(_IMAGES_PER_SHARD, seed=shuffle_seed, reshuffle_each_iteration=True)
 
-    def _share(self, split: str, shard: Shard) -> list["File"]:
+    def _share(self, split: str, shard: Shard) -> list[File]:
         return [self.files[split][number] for number in shard.block(len(self.files[split]))]
 
     def records(self, split: str) -> Iterator[Record]:
@@ -276,7 +274,7 @@ def read(path: str | os.PathLike[str]) -> Images:
     folder = Path(path)
     description = read_description(folder, DESCRIPTION, SCHEMA)
     try:
-        files = {split: [_checked(folder, entry) for entry in description["shards"][split]] for split in SPLITS}
+        files = {split: _files(folder, description["shards"][split]) for split in SPLITS}
         return Images(
             path=folder,
             classes=[str(name) for name in description["classes"]],
@@ -335,10 +333,12 @@ def _shape(entry: Sequence[int] | None) -> tuple[int, int] | None:
     return (int(entry[0]), int(entry[1])) if entry else None
 
 
-def _checked(folder: Path, entry: Mapping[str, Any]) -> File:
-    path, size = folder / entry["file"], entry["bytes"]
-    if not path.is_file():
-        raise not_an_artifact("images", path, "the file is missing")
-    if path.stat().st_size != size:
-        raise not_an_artifact("images", path, f"it has {path.stat().st_size:,} bytes, expected {size:,}")
-    return File(path, int(entry["images"]))
+def _files(folder: Path, entries: Iterable[Mapping[str, Any]]) -> list[File]:
+    """Return the files of a split, each checked."""
+    files, first = [], 0
+    for entry in entries:
+        file = File(folder / entry["file"], first, int(entry["images"]))
+        require_file("images", file.path, int(entry["bytes"]))
+        files.append(file)
+        first += file.images
+    return files

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
+from graftwork.artifacts.folder import not_an_artifact, read_description, require_file, write_description
 from graftwork.data.shards import Shard, incomplete
 from graftwork.reporting.metering import Profile
 from graftwork.storage import whole
@@ -153,12 +153,8 @@ def read(path: str | os.PathLike[str]) -> Ingested:
     except (KeyError, TypeError, ValueError) as error:
         why = f"an entry is missing or of the wrong type: {error}"
         raise not_an_artifact("ingested", folder / DESCRIPTION, why) from None
-    for file in (folder / ROWS, ingested.images):
-        if not file.is_file():
-            raise not_an_artifact("ingested", file, "the file is missing")
-    if ingested.images.stat().st_size != expected:
-        why = f"it has {ingested.images.stat().st_size:,} bytes, expected {expected:,}"
-        raise not_an_artifact("ingested", ingested.images, why)
+    require_file("ingested", folder / ROWS)
+    require_file("ingested", ingested.images, expected)
     return ingested
 
 

@@ -29,7 +29,7 @@ from graftwork.artifacts import code as custom_code
 from graftwork.artifacts import model_files
 from graftwork.artifacts import trained_on as records
 from graftwork.artifacts.code import NO_CODE, CustomCode
-from graftwork.artifacts.folder import not_an_artifact, read_description, write_description
+from graftwork.artifacts.folder import not_an_artifact, read_description, require_file, write_description
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.data import imaging
 from graftwork.networks.layers import is_of_keras, leaf_layers
@@ -200,8 +200,7 @@ def read(path: str | os.PathLike[str]) -> ModelFolder:
     folder = Path(path)
     description = read_description(folder, str(DESCRIPTION), SCHEMA)
     for part in (Path("saved_model.pb"), Path("variables/variables.index"), KERAS_MODEL):
-        if not (folder / part).is_file():
-            raise not_an_artifact("model", folder / part, "the file is missing")
+        require_file("model", folder / part)
     for entry in ("role", "input_size", "stored_size", *(["classes"] if description.get("role") != "base" else [])):
         if entry not in description:
             raise not_an_artifact("model", folder / DESCRIPTION, f'the entry "{entry}" is missing')

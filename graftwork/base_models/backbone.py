@@ -11,6 +11,19 @@ from graftwork.errors import UserError
 _TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
 
+_Numbers = float | tuple[float, ...]
+_SCALES: dict[str, tuple[_Numbers, _Numbers]] = {
+    "none": (1.0, 0.0),
+    "rescale-0-1": (1 / 255, 0.0),
+    "rescale-pm1": (1 / 127.5, -1.0),
+    "imagenet-caffe": (1.0, tuple(-mean for mean in _CAFFE_MEAN)),
+    "imagenet-torch": (
+        tuple(1 / (255 * std) for std in _TORCH_STD),
+        tuple(-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)),
+    ),
+}
+"""Scale and offset of every preprocessing that has a name."""
+
 
 def backbone(base: keras.Model, preprocessing: str | ScaleOffset) -> keras.Model:
     """Put preprocessing before a base and pooling behind it.
@@ -50,28 +63,13 @@ def _preprocess(pixels: keras.KerasTensor, preprocessing: str | ScaleOffset) -> 
 
 
 def _require_scalar(preprocessing: str | ScaleOffset) -> None:
-    if preprocessing in ("imagenet-caffe", "imagenet-torch") or (
-        isinstance(preprocessing, ScaleOffset)
-        and (isinstance(preprocessing.scale, tuple) or isinstance(preprocessing.offset, tuple))
-    ):
+    if any(isinstance(value, tuple) for value in _scale_and_offset(preprocessing)):
         facts = {"preprocessing": str(preprocessing), "the base's input": "one channel, grey"}
         next = "pass none, rescale-0-1, rescale-pm1, or one number each for scale and offset"
         raise UserError("the preprocessing is for colours, but the base sees none", facts, next)
 
 
-Numbers = float | tuple[float, ...]
-
-
-def _scale_and_offset(preprocessing: str | ScaleOffset) -> tuple[Numbers, Numbers]:
+def _scale_and_offset(preprocessing: str | ScaleOffset) -> tuple[_Numbers, _Numbers]:
     if isinstance(preprocessing, ScaleOffset):
         return preprocessing.scale, preprocessing.offset
-    known: dict[str, tuple[Numbers, Numbers]] = {
-        "rescale-0-1": (1 / 255, 0.0),
-        "rescale-pm1": (1 / 127.5, -1.0),
-        "imagenet-caffe": (1.0, tuple(-mean for mean in _CAFFE_MEAN)),
-        "imagenet-torch": (
-            tuple(1 / (255 * std) for std in _TORCH_STD),
-            tuple(-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)),
-        ),
-    }
-    return known[preprocessing]
+    return _SCALES[preprocessing]

@@ -1,7 +1,6 @@
 """Where to cut a trained network: which of its outputs becomes the features."""
 
 import difflib
-from dataclasses import dataclass
 
 import keras
 
@@ -20,21 +19,11 @@ _ENDS_SPACE = (
 )
 
 
-@dataclass(frozen=True)
-class Base:
-    """The part of an opened model that becomes the base.
-
-    Attributes:
-        model: float32 (n, height, width, 3 or 1) to features, without preprocessing and pooling.
-        feature_layer: The layer it ends with.
-    """
-
-    model: keras.Model
-    feature_layer: str
-
-
-def base_of(opened: OpenedModel, request: Request) -> Base:
+def base_of(opened: OpenedModel, request: Request) -> tuple[keras.Model, str]:
     """Return the part of a model that becomes the base, at the size it was asked for.
+
+    Returns:
+        float32 (n, height, width, 3 or 1) to features, without preprocessing and pooling; the layer it ends with.
 
     Raises:
         UserError: It cannot be cut or rebuilt as asked.
@@ -48,7 +37,7 @@ def base_of(opened: OpenedModel, request: Request) -> Base:
         raise UserError(
             "the base model takes images of any size", facts, next="pass the size to use: --set input_size=224"
         )
-    return Base(base, cut_at)
+    return base, cut_at
 
 
 def cut(opened: OpenedModel, feature_layer: str) -> tuple[keras.Model, str]:
@@ -122,11 +111,9 @@ def _penultimate(opened: OpenedModel, nodes: list[Node]) -> Node:
     Of a last call that is a whole model with more than its classifier inside, that call itself: the place is inside.
     """
     classifier = next((node for node in reversed(nodes) if has_weights(node.layer)), None)
-    if classifier is not None and isinstance(classifier.layer, keras.Model):
-        weighted = [layer for layer in leaf_layers(classifier.layer) if layer.weights]
-        if len(weighted) > 1:
-            return classifier
     if classifier is not None:
+        if isinstance(classifier.layer, keras.Model) and sum(map(has_weights, leaf_layers(classifier.layer))) > 1:
+            return classifier
         for node in nodes:
             if node.outputs[0] is classifier.inputs[0]:
                 return node

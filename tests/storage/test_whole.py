@@ -70,6 +70,14 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_older_one_there(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
+def test_a_folder_does_not_take_the_place_of_a_file(tmp_path: Path) -> None:
+    fill(tmp_path / "target", "mine")
+    with pytest.raises(NotADirectoryError, match="target"), whole.folder(tmp_path / "target"):
+        pass
+    assert content(tmp_path / "target") == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
 def test_a_link_to_a_folder_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     fill(tmp_path / "elsewhere", "old")

@@ -49,11 +49,6 @@ class Recognised:
         return f"{names} ({f'all {self.total}' if self.complete else f'{self.found} of {self.total}'} layers)"
 
     @property
-    def share(self) -> float:
-        """How much of the network is there, up to 1."""
-        return self.found / self.total
-
-    @property
     def complete(self) -> bool:
         """Whether all of it is there."""
         return self.found == self.total

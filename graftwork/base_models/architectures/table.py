@@ -4,7 +4,6 @@ That is what tests/architectures/write_table.py writes. A layer is described in 
 """
 
 import functools
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,28 +63,19 @@ class Network:
 def networks() -> tuple[Network, ...]:
     """Return every network in the table."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
-    layers = table["layers"]
-    return tuple(
-        _network(entry, [[layers[number] for number in level] for level in entry["levels"]])
-        for entry in table["networks"]
-    )
+    return tuple(_network(entry, table["layers"]) for entry in table["networks"])
 
 
-def _network(entry: Mapping[str, Any], levels: Sequence[Sequence[str]]) -> Network:
-    return Network(
-        entry["name"],
-        entry["options"],
-        entry["size"],
-        tuple(
-            Level(
-                Counter(layer for layer in level if layer.split()[0] in _CONVOLUTIONS),
-                Counter(layer for layer in level if layer.split()[0] not in _CONVOLUTIONS),
-            )
-            for level in levels
-        ),
-        Counter(itertools.chain.from_iterable(map(_shapes, itertools.chain.from_iterable(levels)))),
-        tuple(map(tuple, entry["top"])),
-    )
+def _network(entry: Mapping[str, Any], layers: Sequence[str]) -> Network:
+    levels = [[layers[number] for number in level] for level in entry["levels"]]
+    shapes = Counter(shape for level in levels for layer in level for shape in _shapes(layer))
+    top = tuple(map(tuple, entry["top"]))
+    return Network(entry["name"], entry["options"], entry["size"], tuple(map(_level, levels)), shapes, top)
+
+
+def _level(layers: Sequence[str]) -> Level:
+    convolutions = Counter(layer for layer in layers if layer.split()[0] in _CONVOLUTIONS)
+    return Level(convolutions, Counter(layers) - convolutions)
 
 
 def _shapes(described: str) -> Iterator[Shape]:

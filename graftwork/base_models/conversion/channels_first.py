@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from graftwork.errors import UserError
-from graftwork.networks.graph import Node, calls, nested_calls
-from graftwork.networks.layers import leaf_layers
+from graftwork.networks.graph import Node, calls, nested_calls, unpacked
+from graftwork.networks.layers import leaf_layers, take_weights
 
 _TO_FIRST, _TO_LAST = (3, 1, 2), (2, 3, 1)
 _MOVED = (0, 3, 1, 2)
@@ -155,7 +155,7 @@ class _Conversion:
                 raise UserError("the channels-first base model puts the axes of its output into another order", facts)
         inputs = keras.tree.map_structure(tensors.last, getattr(old, "_inputs_struct", old.inputs))
         outputs = keras.tree.map_structure(tensors.last, getattr(old, "_outputs_struct", old.outputs))
-        return keras.Model(_alone(inputs), _alone(outputs), name=old.name)
+        return keras.Model(unpacked(inputs), unpacked(outputs), name=old.name)
 
     def _call(self, node: Node, tensors: _Tensors) -> tuple[Any, bool]:
         """Return what a call gives in the new model, and whether its axes are moved."""
@@ -189,7 +189,7 @@ class _Conversion:
         tensors.keep_all(_inputs(node), inputs, moved=True)
         tensors.keep_all(node.outputs, self._apply(node, tensors.first, moved=False), moved=False)
         name = self._unused(f"{node.layer.name}_as_it_was")
-        return keras.Model(inputs, _alone(list(map(tensors.last, node.outputs))), name=name)
+        return keras.Model(inputs, unpacked(list(map(tensors.last, node.outputs))), name=name)
 
     def _apply(self, node: Node, tensor: Callable[[Any], Any], moved: bool) -> Any:
         old, key = node.layer, (id(node.layer), moved)
@@ -298,8 +298,7 @@ def _set_weights(layer: keras.Layer, old: keras.Layer, moved: bool) -> None:
 
 def _copy(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model)
-    for layer, old in zip(leaf_layers(copy), leaf_layers(model), strict=True):
-        _set_weights(layer, old, moved=False)
+    take_weights(copy, model.get_weights())
     return copy
 
 
@@ -347,10 +346,6 @@ def _is_plain(value: Any) -> bool:
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _alone(tensors: Any) -> Any:
-    return tensors[0] if isinstance(tensors, list) and len(tensors) == 1 else tensors
 
 
 def _name(tensor: Any) -> str:

@@ -1,7 +1,6 @@
-"""LayerNames of layers and models that TensorFlow can export; Keras allows more."""
+"""Names of layers and models that TensorFlow can export; Keras allows more."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -70,8 +69,10 @@ def _copy(model: keras.Model, names: LayerNames) -> keras.Model:
                 copies[id(layer)] = _copy(layer, names)
             elif isinstance(layer, keras.Layer):
                 config = {**layer.get_config(), "name": names.exportable(layer.name)}
-                for key, inner in _inside(layer):
-                    config[key] = keras.saving.serialize_keras_object(keras.tree.map_structure(copy, inner))
+                for attribute, key in _INNER.items():
+                    if key in config and hasattr(layer, attribute):
+                        inner = keras.tree.map_structure(copy, getattr(layer, attribute))
+                        config[key] = keras.saving.serialize_keras_object(inner)
                 copies[id(layer)] = type(layer).from_config(config)
             else:
                 copies[id(layer)] = layer  # an operation holds nothing
@@ -85,11 +86,3 @@ def _copy(model: keras.Model, names: LayerNames) -> keras.Model:
         copied.name = name
     take_weights(copied, model.get_weights())
     return copied
-
-
-def _inside(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
-    """Yield the layers, models and cells that a layer is made of, one or a list, with the keys in its configuration."""
-    config = layer.get_config()
-    for attribute, key in _INNER.items():
-        if key in config and hasattr(layer, attribute):
-            yield key, getattr(layer, attribute)

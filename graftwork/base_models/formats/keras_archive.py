@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,6 @@ def configuration(path: Path) -> Any:
         return json.loads(archive.read("config.json"))
 
 
-def _configurations(path: Path) -> Iterator[Any]:
-    yield configuration(path)
-
-
-KIND = Kind("Keras archive", is_archive, open_keras, ".keras", version, check_archive, _configurations)
+KIND = Kind(
+    "Keras archive", is_archive, open_keras, ".keras", version, check_archive, lambda path: [configuration(path)]
+)

@@ -10,7 +10,7 @@ import numpy as np
 
 from graftwork.artifacts.code import NO_CODE, CustomCode
 from graftwork.base_models.formats.kind import Kind
-from graftwork.base_models.opened import OpenedModel, Request
+from graftwork.base_models.opened import OpenedModel
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError, in_one_line
 from graftwork.networks.layers import is_of_keras, take_weights
@@ -20,8 +20,17 @@ _WEIGHTS = ("model.weights.h5", "model.weights.json", "task.weights.h5")
 
 def is_preset_folder(path: Path) -> bool:
     """Return whether a path is a folder that KerasHub's `save_to_preset` wrote."""
-    written_by_hub = str(_configuration(path).get("registered_name")).startswith("keras_hub>")
+    written_by_hub = str(configuration(path).get("registered_name")).startswith("keras_hub>")
     return written_by_hub and any((path / name).is_file() for name in _WEIGHTS)
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """Return what a folder's config.json holds, nothing if there is none that can be read."""
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def open_preset(preset: str | Path) -> OpenedModel:
@@ -31,7 +40,8 @@ def open_preset(preset: str | Path) -> OpenedModel:
         model,
         preprocessing=(preprocessing, f"from the preset ({remark})") if preprocessing is not None else None,
         feature_layer=model.layers[-1].name,  # a backbone is features already
-        code=CustomCode(("keras_hub",)) if needs_kerashub(model) else NO_CODE,
+        # Layers of KerasHub cannot be loaded without it.
+        code=NO_CODE if all(map(is_of_keras, model._flatten_layers())) else CustomCode(("keras_hub",)),
     )
 
 
@@ -63,11 +73,6 @@ def backbone_of_preset(preset: str | Path) -> tuple[keras.Model, ScaleOffset | N
     if converter.image_size:
         remark += f" for {' x '.join(map(str, converter.image_size))} pixels"
     return _image_model(preset, backbone, converter.image_size), _scale_and_offset(converter), remark
-
-
-def needs_kerashub(model: keras.Model) -> bool:
-    """Return whether a model has layers of KerasHub, without which it cannot be loaded again."""
-    return not all(map(is_of_keras, model._flatten_layers()))
 
 
 def _keras_hub(preset: str | Path) -> Any:
@@ -122,38 +127,25 @@ def _features(outputs: Any) -> Any:
 
 
 def _scale_and_offset(converter: Any) -> ScaleOffset:
-    scale, offset = (
-        default if value is None else _numbers(value)
-        for value, default in ((converter.scale, 1.0), (converter.offset, 0.0))
-    )
-    return ScaleOffset(scale=scale, offset=offset)
+    return ScaleOffset(scale=_numbers(converter.scale, 1.0), offset=_numbers(converter.offset, 0.0))
 
 
-def _numbers(value: Any) -> Any:
+def _numbers(value: Any, default: float) -> Any:
     """Return one number, or one for each channel."""
-    numbers = np.ravel(value).tolist()
+    numbers = np.ravel(default if value is None else value).tolist()
     return numbers[0] if len(numbers) == 1 else tuple(numbers)
 
 
 def _refuse_language(preset: str | Path) -> None:
     """Refuse a folder whose backbone has a vocabulary before its weights, often gigabytes, are read."""
-    configuration = _configuration(Path(preset))
-    if "vocabulary_size" in json.dumps(configuration):
-        raise _no_images(preset, configuration.get("class_name"), {"it has": "a vocabulary"})
+    found = configuration(Path(preset))
+    if "vocabulary_size" in json.dumps(found):
+        raise _no_images(preset, found.get("class_name"), {"it has": "a vocabulary"})
 
 
 def _no_images(preset: str | Path, kind: Any, facts: dict[str, str]) -> UserError:
     facts = {"preset": f"{preset} ({kind})", **facts, "expected": "one input, images (None, height, width, 3)"}
     return UserError("the KerasHub preset is of no image model", facts, "give the preset of an image backbone")
-
-
-def _configuration(path: Path) -> dict[str, Any]:
-    """Return what a folder's config.json holds, nothing if there is none that can be read."""
-    try:
-        content = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _cannot_be_opened(hub: Any, preset: str | Path, error: Exception) -> UserError:
@@ -169,8 +161,4 @@ def _cannot_be_opened(hub: Any, preset: str | Path, error: Exception) -> UserErr
     return UserError("there is no such KerasHub preset", {"preset": str(preset)}, next)
 
 
-def _open_folder(path: Path, request: Request, saved_by: str) -> OpenedModel:
-    return open_preset(path)
-
-
-KIND = Kind("KerasHub preset", is_preset_folder, _open_folder)
+KIND = Kind("KerasHub preset", is_preset_folder, lambda path, request, saved_by: open_preset(path))

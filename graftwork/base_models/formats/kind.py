@@ -1,16 +1,12 @@
 """What there is to know of a kind of file: how to tell it, what to check, how to open it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graftwork.artifacts.code import CustomCode
 from graftwork.base_models.opened import OpenedModel, Request
-
-
-def _nothing(path: Path) -> Iterator[Any]:
-    return iter(())
 
 
 @dataclass(frozen=True)
@@ -34,4 +30,4 @@ class Kind:
     suffix: str = ""
     saved_by: Callable[[Path], str] = lambda path: ""
     check: Callable[[Path, CustomCode], set[int]] = lambda path, code: set()
-    configurations: Callable[[Path], Iterator[Any]] = _nothing
+    configurations: Callable[[Path], Iterable[Any]] = lambda path: ()

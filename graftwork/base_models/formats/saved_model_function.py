@@ -27,6 +27,9 @@ _SAME = (_CALL, "serve")
 _PIXELS = (tf.float32, tf.float16, tf.bfloat16, tf.float64, tf.uint8)
 """Types of images: the function is given float32 and casts."""
 
+_Function = Callable[[tf.Tensor], tf.Tensor]
+"""From a batch of images, float32, to one output, float32."""
+
 
 def open_function(path: Path, request: Request, frozen: str = "") -> OpenedModel:
     """Make a model of one layer from the function of a SavedModel.
@@ -142,21 +145,20 @@ def _size(endpoint: Endpoint, request: Request) -> tuple[int, int, int]:
     """Return (height, width, channels) of the images that the function shall take."""
     asked = request.input_size
     batch, height, width, channels = endpoint.image.shape
+    facts = {"function": endpoint.name, "its input": _in_words(endpoint.image)}
     if batch is not None:
-        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image)}
         raise UserError("the SavedModel takes batches of one size only", facts, "export it with a free batch size")
     if asked and any(side not in (None, asked) for side in (height, width)):
-        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image), "asked for": f"input_size={asked}"}
+        facts["asked for"] = f"input_size={asked}"
         raise UserError("a SavedModel without layers cannot change its input size", facts, "leave input_size out")
     height, width = height or asked, width or asked
     if not height or not width:
-        facts = {"function": endpoint.name, "its input": _in_words(endpoint.image)}
         next = "pass the size to use: --set input_size=224"
         raise UserError("the base model takes images of any size", facts, next)
     return int(height), int(width), int(channels or 3)
 
 
-def _one_output(endpoint: Endpoint, size: Sequence[int], wanted: str) -> tuple[Callable[[tf.Tensor], tf.Tensor], str]:
+def _one_output(endpoint: Endpoint, size: Sequence[int], wanted: str) -> tuple[_Function, str]:
     """Return the function with the one output that is wanted, and the name of that output, "" if it has none."""
     dtype = endpoint.image.dtype
 
@@ -191,7 +193,7 @@ def _is_features(spec: Any) -> bool:
     return tensor and spec.dtype.is_floating and spec.shape.rank in (2, 3, 4)
 
 
-def _require_one_answer(endpoint: Endpoint, call: Callable[[tf.Tensor], tf.Tensor], size: Sequence[int]) -> None:
+def _require_one_answer(endpoint: Endpoint, call: _Function, size: Sequence[int]) -> None:
     """Raise a UserError if the same images get another answer the second time."""
     first, second = (call(_pixels(size)).numpy() for _ in range(2))
     largest = np.abs(first).max(initial=0.0, where=np.isfinite(first))
@@ -204,13 +206,7 @@ def _require_one_answer(endpoint: Endpoint, call: Callable[[tf.Tensor], tf.Tenso
         raise UserError("the SavedModel's function answers differently each time", facts, next)
 
 
-def _layer(
-    endpoint: Endpoint,
-    call: Callable[[tf.Tensor], tf.Tensor],
-    size: Sequence[int],
-    frozen: str,
-    loaded: Any,
-) -> SavedFunction:
+def _layer(endpoint: Endpoint, call: _Function, size: Sequence[int], frozen: str, loaded: Any) -> SavedFunction:
     try:
         return SavedFunction.from_function(call, size, frozen, "saved_function", loaded)
     except ValueError as error:
@@ -222,7 +218,7 @@ def _pixels(size: Sequence[int]) -> tf.Tensor:
     return tf.random.stateless_uniform((2, *size), seed=(0, 0), maxval=255.0)
 
 
-def _why_frozen(call: Callable[[tf.Tensor], tf.Tensor], size: Sequence[int]) -> str:
+def _why_frozen(call: _Function, size: Sequence[int]) -> str:
     """Return why a function cannot be trained, "" if it can: by trying to differentiate it."""
     with tf.GradientTape() as tape:
         output = call(_pixels(size))

@@ -1,8 +1,9 @@
 """Files and folders that are no Keras model: what they look like, and what to do with them."""
 
-import json
 import zipfile
 from pathlib import Path
+
+from graftwork.base_models.formats.kerashub import configuration
 
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _ASK_FOR_KERAS = "give the Keras model it was made from"
@@ -85,16 +86,8 @@ def _folder(path: Path) -> tuple[str, str]:
     inside += [name for name in names if name.endswith((".keras", ".h5", ".hdf5"))]
     if inside:
         return "a folder of models", f"give one of them: {', '.join(str(path / name) for name in inside[:5])}"
-    if (path / "config.json").is_file() and "model_type" in _json(path / "config.json"):
+    if "model_type" in configuration(path):
         return "a Hugging Face model", _ASK_FOR_KERAS
     if not names:
         return "an empty folder", "give the folder that holds saved_model.pb"
     return "a folder without saved_model.pb", f"give the folder that holds it; here are {', '.join(names[:5])}"
-
-
-def _json(path: Path) -> dict[str, object]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -6,7 +6,6 @@ that it names. So everything named is looked at before Keras sees the file.
 
 import importlib.util
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -31,19 +30,6 @@ _METHODS = {"ClassMethod", "InstanceMethod", "InstanceProperty"}
 _SIZES = ("units", "filters", "input_dim", "output_dim")
 _LARGE = 100_000
 _LARGEST_INPUT = 2**31
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A layer in a configuration."""
-
-    kind: str
-    module: str | None
-
-    @property
-    def is_keras(self) -> bool:
-        """Whether the configuration says that it is Keras's own; older ones do not say."""
-        return _is_ours(self.module)
 
 
 def check(config: Any, known: Collection[str], registered: Collection[str], code: CustomCode) -> None:
@@ -72,7 +58,8 @@ def check(config: Any, known: Collection[str], registered: Collection[str], code
         instead = "open it where it was made, put layers of Keras in their place, and save it again"
         raise UserError("the base model uses what Keras 3 does not have", {"missing": ", ".join(lacking)}, instead)
     here = {*known, *(_last(name) for name in registered)}
-    missing = {entry.kind for entry in layers(config) if not entry.is_keras and entry.kind not in here}
+    # Older configurations do not say that a class is Keras's own.
+    missing = {kind for kind, module in layers(config) if not _is_ours(module) and kind not in here}
     missing |= set(_foreign_classes(config, registered))
     if missing:
         facts = {"classes": ", ".join(sorted(missing))}
@@ -120,13 +107,12 @@ def registered(saved_by: str) -> set[str]:
     return set((keras if saved_by.startswith("Keras 3") else tf_keras).saving.get_custom_objects())
 
 
-def layers(config: Any) -> Iterator[Entry]:
-    """Yield every layer and inner model of a configuration, the outermost model included."""
+def layers(config: Any) -> Iterator[tuple[str, Any]]:
+    """Yield class and module of every layer and inner model of a configuration, the outermost model included."""
     if not isinstance(config, dict) or not isinstance(config.get("config"), (dict, list)):
         return
     inner = config["config"] if isinstance(config["config"], dict) else {"layers": config["config"]}
-    kind = _last(str(config.get("class_name", "")))
-    yield Entry(kind, config.get("module"))
+    yield _last(str(config.get("class_name", ""))), config.get("module")
     for layer in inner.get("layers") or []:
         yield from layers(layer)
     for key in _INNER:

@@ -115,12 +115,8 @@ def _start(file: BinaryIO, member: zipfile.ZipInfo) -> int:
     """Return where the bytes of a member begin: behind its header, a name and extras whose lengths that gives."""
     file.seek(member.header_offset)
     header = file.read(_HEADER)
-    return (
-        member.header_offset
-        + _HEADER
-        + int.from_bytes(header[26:28], "little")
-        + int.from_bytes(header[28:30], "little")
-    )
+    name, extras = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+    return member.header_offset + _HEADER + name + extras
 
 
 class _Window(io.RawIOBase):
@@ -129,15 +125,6 @@ class _Window(io.RawIOBase):
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         super().__init__()
         self._file, self._start, self._size, self._at = file, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]

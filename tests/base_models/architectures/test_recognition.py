@@ -70,7 +70,7 @@ class TestKnown:
         assert found is not None
         assert found.names == ("MobileNetV2",)
         assert not found.complete
-        assert 0.3 < found.share < 0.7
+        assert 0.3 < found.found / found.total < 0.7
 
     def test_cut_so_early_that_it_may_be_two(self) -> None:
         base = applications.VGG19(weights=None, include_top=False)

@@ -82,7 +82,7 @@ class TestEveryModel:
     def test_its_configuration_is_one_of_keras_2(self, saved: Path, name: str) -> None:
         assert is_keras1(saved / f"{name}.h5")
         config = translated(configuration(saved / f"{name}.h5"))
-        assert {entry.kind for entry in configured_layers(config)} <= classes_of_keras2()
+        assert {kind for kind, _ in configured_layers(config)} <= classes_of_keras2()
         model = tf_keras.models.model_from_config(config)
         assert model.input_shape == (None, *SIZE, 3)
 

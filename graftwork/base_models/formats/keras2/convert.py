@@ -150,12 +150,10 @@ def _take_weights(layer: keras.layers.Layer, old: Any) -> None:
     weights = old.get_weights()
     try:
         layer.set_weights(weights)
-        return
     except ValueError:
-        pass
-    facts = {
-        "layer": f"{layer.name} ({type(layer).__name__})",
-        "in the file": ", ".join(str(weight.shape) for weight in weights) or "none",
-        "in Keras 3": ", ".join(str(tuple(weight.shape)) for weight in layer.weights) or "none",
-    }
-    raise UserError("weights of the base model do not fit", facts)
+        facts = {
+            "layer": f"{layer.name} ({type(layer).__name__})",
+            "in the file": ", ".join(str(weight.shape) for weight in weights) or "none",
+            "in Keras 3": ", ".join(str(tuple(weight.shape)) for weight in layer.weights) or "none",
+        }
+        raise UserError("weights of the base model do not fit", facts) from None

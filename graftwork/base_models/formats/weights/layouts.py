@@ -61,8 +61,7 @@ def has_names(file: h5py.File) -> bool:
 
 def require_tensorflow_order(file: h5py.File) -> None:
     """Raise a UserError for weights of Theano, whose convolutions run the other way round."""
-    backend = file.attrs.get("backend", "")
-    if (backend.decode() if isinstance(backend, bytes) else backend) == "theano":
+    if text(file.attrs.get("backend", "")) == "theano":
         next = "open it in the Keras that it was made with, with the TensorFlow backend, and save the whole model"
         raise UserError("the weights are for Theano, whose convolutions run the other way round", next=next)
 
@@ -93,13 +92,9 @@ def named_layers(file: h5py.File) -> Iterator[SavedLayer]:
 
 def _attribute(group: h5py.Group, name: str) -> list[str]:
     """Return a list of names; Keras splits a long one into several attributes."""
-    parts = [name] if name in group.attrs else []
-    for number in itertools.count():
-        if f"{name}{number}" not in group.attrs:
-            break
-        parts.append(f"{name}{number}")
-    values = itertools.chain.from_iterable(group.attrs[part] for part in parts)
-    return [text(value) for value in values]
+    parts = itertools.takewhile(group.attrs.__contains__, (f"{name}{number}" for number in itertools.count()))
+    whole = group.attrs.get(name, [])
+    return [text(value) for value in itertools.chain(whole, *(group.attrs[part] for part in parts))]
 
 
 def numbered_layers(group: h5py.Group) -> dict[str, list[SavedLayer]]:
