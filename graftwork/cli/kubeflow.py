@@ -93,12 +93,6 @@ def takes(name: str, group: dict[str, tuple[Any, Any]]) -> Callable[[Command], C
     return decorate
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    for command in (compile_, submit, watch, schedule):
-        app.command(name=command.__name__.rstrip("_"))(command)
-
-
 @takes("site", _SITE)
 def compile_(
     pipeline: Compilable,
