@@ -228,8 +228,10 @@ def _write_components(output: str, site: dict[str, Any], more: dict[str, str | N
         next = "say it in the pipeline that uses the components, of its tasks:  kfp.kubernetes"
         raise UserError("a component cannot have these options", facts, next)
     folder = Path(output)
-    if folder.suffix in (".yaml", ".yml") or folder.is_file():
-        raise UserError("components are several files", {"output": output}, next="name a folder for them")
+    if folder.suffix in (".yaml", ".yml") or folder.is_file() or storage.is_remote(output):
+        raise UserError(
+            "components are several files", {"output": output}, next="name a folder for them, on this machine"
+        )
     image = _site(site).image
     try:
         files = compiling.write_components(folder, image)
@@ -280,9 +282,9 @@ def _job(
 
 def connect(options: dict[str, Any]) -> "Kubeflow":
     """Connect to the server at an ADDRESS."""
-    from graftwork.kubeflow.connection import Address, Kubeflow
+    from graftwork.kubeflow.connection import Kubeflow
 
-    return Kubeflow(Address(**options))
+    return Kubeflow(**options)
 
 
 def _upload(kubeflow: "Kubeflow", compiled: "Compiled", answer: Answer) -> "Version":
