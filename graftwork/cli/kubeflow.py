@@ -199,7 +199,7 @@ def schedule(
     """Run a pipeline again and again. The same name again changes the schedule; there is never a second one."""
     from graftwork.kubeflow import schedules as recurring
 
-    when = recurring.Schedule(recurring.parse_cron(cron), max_concurrency, not no_catchup)
+    cron = recurring.parse_cron(cron)
     compiled, parameters = _job(pipeline, config_file, set_, _site(site))
     kubeflow = connect(address)
     name = name or compiled.name
@@ -209,12 +209,14 @@ def schedule(
             name,
             _upload(kubeflow, compiled, answer),
             parameters,
-            when,
+            cron,
+            max_concurrency=max_concurrency,
+            catchup=not no_catchup,
             experiment_name=experiment,
             service_account=service_account,
         )
-        due = recurring.next_times(when.cron)
-        answer.say(f"schedule  {name}, {what}", schedule=name, change=what, cron=when.cron)
+        due = recurring.next_times(cron)
+        answer.say(f"schedule  {name}, {what}", schedule=name, change=what, cron=cron)
         times = ", ".join(f"{time:%a %d %b %H:%M}" for time in due)
         answer.say(f"due       {times} in {recurring.TIME_ZONE}", due=[time.isoformat() for time in due])
 

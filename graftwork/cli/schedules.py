@@ -86,9 +86,8 @@ def _as_facts(run: Any) -> dict[str, Any]:
 def _print_schedules(listed: list[dict[str, Any]], answer: Answer) -> None:
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
-    for heading in ("schedule", "state", "cron", "next (if in UTC)", "at once", "missed runs"):
-        table.add_column(heading)
+    headings = ("schedule", "state", "cron", "next (if in UTC)", "at once", "missed runs")
+    table = Table(*headings, box=None, padding=(0, 2), header_style="dim", pad_edge=False)
     for facts in listed:
         state = "active" if facts["active"] else "paused"
         next_time = f"{datetime.fromisoformat(facts['next']):%a %d %b %H:%M}" if facts["next"] else ""
