@@ -22,7 +22,7 @@ COOKIE_VARIABLE = "KF_PIPELINES_COOKIE"
 _IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")  # where KFP's documentation mounts it
 _TIMEOUT = (10, 60)  # seconds to connect, and to wait for an answer
 _PAGE = 100
-_OTHERWISE = "this does not answer as Kubeflow Pipelines does"
+_UNEXPECTED = "this does not answer as Kubeflow Pipelines does"
 _LOST = (urllib3.exceptions.HTTPError, requests.exceptions.RequestException, ConnectionError, TimeoutError)
 
 
@@ -64,7 +64,7 @@ class Kubeflow:
                 raise UserError("the file does not exist", {"file": file})
         credentials = _credentials(token_file)
         if self.host:
-            multi_user = self._knock(ca_file, credentials)
+            multi_user = self._check_health(ca_file, credentials)
             if multi_user and not namespace:
                 problem = "this Kubeflow has a namespace for each team, and none is given"
                 raise self._error(problem, "name yours: --namespace NAME")
@@ -79,7 +79,7 @@ class Kubeflow:
                 kube_context=kube_context,
             )
 
-    def _knock(self, ca_file: str | None, credentials: ServiceAccountTokenVolumeCredentials | None) -> bool:
+    def _check_health(self, ca_file: str | None, credentials: ServiceAccountTokenVolumeCredentials | None) -> bool:
         """Ask whether the server is well; return whether it has a namespace for each team."""
         token = credentials._get_token() if credentials else os.environ.get(TOKEN_VARIABLE)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -100,11 +100,11 @@ class Kubeflow:
             raise self._not_let_in(_reason(answer.text) if answer.status_code in (401, 403) else "a page to log in")
         if answer.status_code >= 400:
             text = f"{answer.status_code} {answer.reason}"
-            raise self._error(_OTHERWISE, "is a path missing in it?", asked=url, answer=text)
+            raise self._error(_UNEXPECTED, "is a path missing in it?", asked=url, answer=text)
         try:
             return bool(answer.json().get("multi_user"))
         except (ValueError, AttributeError):
-            raise self._error(_OTHERWISE, asked=url, answer=answer.text[:80]) from None
+            raise self._error(_UNEXPECTED, asked=url, answer=answer.text[:80]) from None
 
     def _not_let_in(self, reason: str) -> UserError:
         next = [

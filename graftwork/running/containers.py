@@ -84,9 +84,8 @@ def runner(
 
 def seen_from_containers(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with the paths of what is there made absolute: a container's folder is another one."""
-    absolute = {name: str(Path(uri).absolute()) for name, uri in _sources(parameters).items() if _is_here(uri)}
-    absolute |= {name: str(Path(uri).absolute()) for name, uri in _targets(parameters).items()}
-    return {**parameters, **absolute}
+    here = {name: uri for name, uri in _sources(parameters).items() if _is_here(uri)} | _targets(parameters)
+    return {**parameters, **{name: str(Path(uri).absolute()) for name, uri in here.items()}}
 
 
 class _Containers:
