@@ -56,8 +56,7 @@ else:  # out of the sight of type checkers: to them, a module with __getattr__ h
         import importlib
         import warnings
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # KFP's remarks are for authors of components
+        with warnings.catch_warnings(action="ignore"):  # KFP's remarks are for authors of components
             return getattr(importlib.import_module(f"graftwork.components.{name}.component"), name)
 
     def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """The package as a whole: what a wheel and an installation contain, and that its tests lie as its modules do."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,18 @@ def test_a_clone_is_whole_for_a_python_that_is_started_inside_it(tmp_path: Path)
     for folder in ("graftwork", "components", "pipelines"):
         shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True)
     subprocess.run([sys.executable, "-c", IMPORTS, str(tmp_path)], check=True, capture_output=True, cwd=tmp_path)
+
+
+BESIDE = sorted(str(file.relative_to(ROOT)) for room in ("benchmarks", "docs") for file in (ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("script", BESIDE)
+def test_what_a_script_beside_the_package_imports_from_it_is_there(script: str) -> None:
+    imports = [node for node in ast.walk(ast.parse((ROOT / script).read_text())) if isinstance(node, ast.ImportFrom)]
+    for node in imports:
+        if node.module and node.module.split(".")[0] == "graftwork":
+            names = ", ".join(alias.name for alias in node.names)
+            exec(f"from {node.module} import {names}", {})
 
 
 TESTS = Path(__file__).parent

@@ -93,12 +93,6 @@ def takes(name: str, group: dict[str, tuple[Any, Any]]) -> Callable[[Command], C
     return decorate
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    for command in (compile_, submit, watch, schedule):
-        app.command(name=command.__name__.rstrip("_"))(command)
-
-
 @takes("site", _SITE)
 def compile_(
     pipeline: Compilable,
@@ -205,7 +199,7 @@ def schedule(
     """Run a pipeline again and again. The same name again changes the schedule; there is never a second one."""
     from graftwork.kubeflow import schedules as recurring
 
-    when = recurring.Schedule(recurring.parse_cron(cron), max_concurrency, not no_catchup)
+    cron = recurring.parse_cron(cron)
     compiled, parameters = _job(pipeline, config_file, set_, _site(site))
     kubeflow = connect(address)
     name = name or compiled.name
@@ -215,12 +209,14 @@ def schedule(
             name,
             _upload(kubeflow, compiled, answer),
             parameters,
-            when,
+            cron,
+            max_concurrency=max_concurrency,
+            catchup=not no_catchup,
             experiment_name=experiment,
             service_account=service_account,
         )
-        due = recurring.next_times(when.cron)
-        answer.say(f"schedule  {name}, {what}", schedule=name, change=what, cron=when.cron)
+        due = recurring.next_times(cron)
+        answer.say(f"schedule  {name}, {what}", schedule=name, change=what, cron=cron)
         times = ", ".join(f"{time:%a %d %b %H:%M}" for time in due)
         answer.say(f"due       {times} in {recurring.TIME_ZONE}", due=[time.isoformat() for time in due])
 
@@ -234,8 +230,10 @@ def _write_components(output: str, site: dict[str, Any], more: dict[str, str | N
         next = "say it in the pipeline that uses the components, of its tasks:  kfp.kubernetes"
         raise UserError("a component cannot have these options", facts, next)
     folder = Path(output)
-    if folder.suffix in (".yaml", ".yml") or folder.is_file():
-        raise UserError("components are several files", {"output": output}, next="name a folder for them")
+    if folder.suffix in (".yaml", ".yml") or folder.is_file() or storage.is_remote(output):
+        raise UserError(
+            "components are several files", {"output": output}, next="name a folder for them, on this machine"
+        )
     image = _site(site).image
     try:
         files = compiling.write_components(folder, image)
@@ -286,9 +284,9 @@ def _job(
 
 def connect(options: dict[str, Any]) -> "Kubeflow":
     """Connect to the server at an ADDRESS."""
-    from graftwork.kubeflow.connection import Address, Kubeflow
+    from graftwork.kubeflow.connection import Kubeflow
 
-    return Kubeflow(Address(**options))
+    return Kubeflow(**options)
 
 
 def _upload(kubeflow: "Kubeflow", compiled: "Compiled", answer: Answer) -> "Version":

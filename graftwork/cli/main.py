@@ -45,11 +45,13 @@ def options(
     os.environ[VARIABLE] = log_level
 
 
-for command in (run.run, run.retrain, inspect.inspect, run.demo, predict.predict):
-    app.command()(command)
-kubeflow.register(app)
-schedules.register(app)
-models.register(app)
+for command in (
+    *(run.run, run.retrain, inspect.inspect, run.demo, predict.predict),
+    *(kubeflow.compile_, kubeflow.submit, kubeflow.watch, kubeflow.schedule, models.serve_manifest),
+):
+    app.command(command.__name__.strip("_").replace("_", "-"))(command)
+app.add_typer(schedules.schedules, name="schedules")
+app.add_typer(models.models, name="models")
 
 if __name__ == "__main__":
     main()

@@ -24,12 +24,6 @@ models = typer.Typer(
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.add_typer(models, name="models")
-    app.command(name="serve-manifest")(serve_manifest)
-
-
 @models.command("list")
 def list_(registry: Uri, name: Name = None, json_: Json = False) -> None:
     """List the versions of a model; of all models, if none is named."""

@@ -33,17 +33,14 @@ class Answer:
 def answering(as_json: bool) -> Iterator[Answer]:
     """Collect facts while the block runs; with `as_json`, print them as a document, after a run that failed too."""
     answer = Answer(as_json)
-    failed = None
     try:
         yield answer
     except typer.Exit as end:
-        if end.exit_code != FAILED:
-            raise
-        failed = end
+        if as_json and end.exit_code == FAILED:
+            print_json(answer.facts)
+        raise
     if as_json:
         print_json(answer.facts)
-    if failed:
-        raise failed
 
 
 def print_json(document: Any) -> None:

@@ -19,18 +19,9 @@ schedules = typer.Typer(
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.add_typer(schedules, name="schedules")
-
-
 @schedules.callback()
 @takes("address", ADDRESS)
-def list_schedules(
-    context: typer.Context,
-    address: dict[str, Any],
-    json_: Json = False,
-) -> None:
+def list_schedules(context: typer.Context, address: dict[str, Any], json_: Json = False) -> None:
     """List the recurring runs of a Kubeflow; or pause, resume or delete one."""
     context.obj = address
     if context.invoked_subcommand:
@@ -48,33 +39,21 @@ def list_schedules(
 
 @schedules.command()
 @takes("address", ADDRESS)
-def pause(
-    context: typer.Context,
-    name: Name,
-    address: dict[str, Any],
-) -> None:
+def pause(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
     """Pause a schedule; what runs goes on."""
     _change("pause", name, context, address)
 
 
 @schedules.command()
 @takes("address", ADDRESS)
-def resume(
-    context: typer.Context,
-    name: Name,
-    address: dict[str, Any],
-) -> None:
+def resume(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
     """Resume a schedule."""
     _change("resume", name, context, address)
 
 
 @schedules.command()
 @takes("address", ADDRESS)
-def delete(
-    context: typer.Context,
-    name: Name,
-    address: dict[str, Any],
-) -> None:
+def delete(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
     """Delete a schedule; its runs stay."""
     _change("delete", name, context, address)
 
@@ -107,9 +86,8 @@ def _as_facts(run: Any) -> dict[str, Any]:
 def _print_schedules(listed: list[dict[str, Any]], answer: Answer) -> None:
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
-    for heading in ("schedule", "state", "cron", "next (if in UTC)", "at once", "missed runs"):
-        table.add_column(heading)
+    headings = ("schedule", "state", "cron", "next (if in UTC)", "at once", "missed runs")
+    table = Table(*headings, box=None, padding=(0, 2), header_style="dim", pad_edge=False)
     for facts in listed:
         state = "active" if facts["active"] else "paused"
         next_time = f"{datetime.fromisoformat(facts['next']):%a %d %b %H:%M}" if facts["next"] else ""

@@ -4,6 +4,7 @@ KFP has no null, and hands a mapping over as it is. So what is not given is 0 or
 defaults inside it are those of the code that runs.
 """
 
+import contextlib
 import inspect
 import json
 from collections.abc import Collection, Mapping
@@ -77,7 +78,8 @@ def as_parameters(config: Config, names: Collection[str]) -> dict[str, Any]:
         config: Everything the user has set.
         names: The parameters that the pipeline has.
     """
-    given = {**_NOT_GIVEN, **config.model_dump(exclude_none=True, mode="json")}
+    # The two left out are no parameters: what a pipeline of somebody else calls so means something else.
+    given = {**_NOT_GIVEN, **config.model_dump(exclude_none=True, exclude={"output", "sweep"}, mode="json")}
     for group in _SPREAD:
         given |= given.pop(group)
     if not isinstance(given["preprocessing"], str):
@@ -101,14 +103,17 @@ def parse_point(text: str) -> dict[str, Any]:
     return point
 
 
-def parse_preprocessing(text: str) -> str | ScaleOffset | None:
-    """Read the pipeline parameter "preprocessing": a name, a JSON mapping with scale and offset, or "" for None."""
-    if not text:
+def parse_preprocessing(value: str | ScaleOffset | Mapping[str, Any] | None) -> str | ScaleOffset | None:
+    """Read the pipeline parameter "preprocessing": a name, a JSON mapping with scale and offset, or "" for None.
+
+    Raises:
+        UserError: It is something else.
+    """
+    if value is None or value == "":
         return None
-    try:
-        value = json.loads(text) if text.lstrip().startswith("{") else text
-    except json.JSONDecodeError:
-        value = text
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with contextlib.suppress(json.JSONDecodeError):
+            value = json.loads(value)
     return validated(_Preprocessing, {"preprocessing": value}, "the parameter preprocessing").preprocessing
 
 

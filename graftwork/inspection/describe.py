@@ -82,10 +82,7 @@ class Description(Shown):
                 "why_not": self.cannot_cut or None,
             },
             "fine_tuning": {"layers": self.fine_tuned, "why_not": self.opened.frozen or None},
-            "blocks": [
-                {"last": b.last, "layers": b.layers, "parameters": b.parameters, "output": list(b.output)}
-                for b in self.blocks
-            ],
+            "blocks": [{**vars(block), "output": list(block.output)} for block in self.blocks],
             **({"evidence": self.evidence.as_json()} if self.evidence else {}),
         }
 

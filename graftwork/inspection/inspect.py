@@ -56,10 +56,7 @@ def inspect(
     request = Request(
         os.fspath(model), input_size, feature_layer, architecture, code.requested(custom_objects, trust_code)
     )
-    if isinstance(preprocessing, Mapping):
-        preprocessing = ScaleOffset(**preprocessing)
-    value = parse_preprocessing(preprocessing or "") if not isinstance(preprocessing, ScaleOffset) else preprocessing
-    description = describe(request, value)
+    description = describe(request, parse_preprocessing(preprocessing))
     return tried(description, data, images) if data else description
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import requests
 import urllib3
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # of KFP's own
 TOKEN_VARIABLE = "KF_PIPELINES_TOKEN"
@@ -23,26 +22,8 @@ COOKIE_VARIABLE = "KF_PIPELINES_COOKIE"
 _IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")  # where KFP's documentation mounts it
 _TIMEOUT = (10, 60)  # seconds to connect, and to wait for an answer
 _PAGE = 100
+_UNEXPECTED = "this does not answer as Kubeflow Pipelines does"
 _LOST = (urllib3.exceptions.HTTPError, requests.exceptions.RequestException, ConnectionError, TimeoutError)
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a server is, and who is asking.
-
-    Attributes:
-        host: URL of the API; None inside a cluster, or to go through the Kubernetes configuration of this machine.
-        namespace: Of the user, where the server has many; None where it has one.
-        token_file: A file with a bearer token, read anew for every request; None for the environment's or none.
-        ca_file: Certificates that the server's is checked against; None for the usual ones.
-        kube_context: Of the Kubernetes configuration; None for the current one.
-    """
-
-    host: str | None = None
-    namespace: str | None = None
-    token_file: str | None = None
-    ca_file: str | None = None
-    kube_context: str | None = None
 
 
 class Kubeflow:
@@ -54,40 +35,51 @@ class Kubeflow:
         where: The server's address, for people.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(
+        self,
+        host: str | None = None,
+        namespace: str | None = None,
+        token_file: str | None = None,
+        ca_file: str | None = None,
+        kube_context: str | None = None,
+    ) -> None:
         """Connect.
+
+        Args:
+            host: URL of the API; None inside a cluster, or to go through the Kubernetes configuration of this machine.
+            namespace: Of the user, where the server has many; None where it has one.
+            token_file: A file with a bearer token, read anew for every request; None for the environment's or none.
+            ca_file: Certificates that the server's is checked against; None for the usual ones.
+            kube_context: Of the Kubernetes configuration; None for the current one.
 
         Raises:
             UserError: The server cannot be reached, does not let the user in, or is no Kubeflow Pipelines server.
         """
-        host = address.host or os.environ.get(HOST_VARIABLE)
+        host = host or os.environ.get(HOST_VARIABLE)
         self.host = (host if "://" in host else f"https://{host}").rstrip("/") if host else None
         self.where = self.host or "this cluster's own Kubeflow"
-        self.namespace = address.namespace
-        for file in (address.ca_file, address.token_file):
+        self.namespace = namespace
+        for file in (ca_file, token_file):
             if file and not Path(file).is_file():
                 raise UserError("the file does not exist", {"file": file})
-        credentials = _credentials(address)
+        credentials = _credentials(token_file)
         if self.host:
-            multi_user = self._knock(address, credentials)
-            if multi_user and not self.namespace:
-                raise UserError(
-                    "this Kubeflow has a namespace for each team, and none is given",
-                    {"host": self.where},
-                    next="name yours: --namespace NAME",
-                )
+            multi_user = self._check_health(ca_file, credentials)
+            if multi_user and not namespace:
+                problem = "this Kubeflow has a namespace for each team, and none is given"
+                raise self._error(problem, "name yours: --namespace NAME")
         with self.saying("connect"), contextlib.redirect_stdout(None), warnings.catch_warnings(action="ignore"):
             self.client = kfp.Client(
                 host=self.host,
-                namespace=self.namespace or "kubeflow",
+                namespace=namespace or "kubeflow",
                 existing_token=None if credentials else os.environ.get(TOKEN_VARIABLE),
                 credentials=credentials,
                 cookies=os.environ.get(COOKIE_VARIABLE),
-                ssl_ca_cert=address.ca_file,
-                kube_context=address.kube_context,
+                ssl_ca_cert=ca_file,
+                kube_context=kube_context,
             )
 
-    def _knock(self, address: Address, credentials: ServiceAccountTokenVolumeCredentials | None) -> bool:
+    def _check_health(self, ca_file: str | None, credentials: ServiceAccountTokenVolumeCredentials | None) -> bool:
         """Ask whether the server is well; return whether it has a namespace for each team."""
         token = credentials._get_token() if credentials else os.environ.get(TOKEN_VARIABLE)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -95,41 +87,36 @@ class Kubeflow:
             headers["Cookie"] = os.environ[COOKIE_VARIABLE]
         url = f"{self.host}/apis/v2beta1/healthz"
         try:
-            answer = requests.get(
-                url, headers=headers, timeout=_TIMEOUT, verify=address.ca_file or True, allow_redirects=False
-            )
+            answer = requests.get(url, headers=headers, timeout=_TIMEOUT, verify=ca_file or True, allow_redirects=False)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
-            raise UserError("this is no address of a server", {"host": self.where}) from None
+            raise self._error("this is no address of a server") from None
         except requests.exceptions.SSLError as error:
             next = "if it is your own authority's: --ca-file FILE"
-            raise UserError(
-                "the server's certificate is not trusted", {"host": self.where, "reason": _innermost(error)}, next
-            ) from None
+            raise self._error("the server's certificate is not trusted", next, reason=_innermost(error)) from None
         except requests.exceptions.RequestException as error:
             next = "check the address, and that a port-forward or VPN is up"
-            raise UserError(
-                "Kubeflow cannot be reached", {"host": self.where, "reason": _innermost(error)}, next
-            ) from None
+            raise self._error("Kubeflow cannot be reached", next, reason=_innermost(error)) from None
         if answer.is_redirect or answer.status_code in (401, 403) or "html" in answer.headers.get("Content-Type", ""):
             raise self._not_let_in(_reason(answer.text) if answer.status_code in (401, 403) else "a page to log in")
         if answer.status_code >= 400:
-            facts = {"host": self.where, "asked": url, "answer": f"{answer.status_code} {answer.reason}"}
-            raise UserError("this does not answer as Kubeflow Pipelines does", facts, next="is a path missing in it?")
+            text = f"{answer.status_code} {answer.reason}"
+            raise self._error(_UNEXPECTED, "is a path missing in it?", asked=url, answer=text)
         try:
             return bool(answer.json().get("multi_user"))
         except (ValueError, AttributeError):
-            facts = {"host": self.where, "asked": url, "answer": answer.text[:80]}
-            raise UserError("this does not answer as Kubeflow Pipelines does", facts) from None
+            raise self._error(_UNEXPECTED, asked=url, answer=answer.text[:80]) from None
 
     def _not_let_in(self, reason: str) -> UserError:
-        return UserError(
-            "Kubeflow does not let you in: the token is missing, wrong or has expired",
-            {"host": self.where, "reason": reason},
-            next=[
-                "put a fresh one into a file, and name it: --token-file FILE",
-                f"or into the environment: {TOKEN_VARIABLE}, or a session's cookie: {COOKIE_VARIABLE}",
-            ],
+        next = [
+            "put a fresh one into a file, and name it: --token-file FILE",
+            f"or into the environment: {TOKEN_VARIABLE}, or a session's cookie: {COOKIE_VARIABLE}",
+        ]
+        return self._error(
+            "Kubeflow does not let you in: the token is missing, wrong or has expired", next, reason=reason
         )
+
+    def _error(self, problem: str, next: str | list[str] | None = None, **facts: str) -> UserError:
+        return UserError(problem, {"host": self.where, **facts}, next)
 
     @contextlib.contextmanager
     def saying(self, doing: str) -> Iterator[None]:
@@ -139,19 +126,17 @@ class Kubeflow:
         except kfp_server_api.ApiException as error:
             raise self._refusal(doing, error) from None
         except _LOST as error:
-            facts = {"host": self.where, "reason": _innermost(error)}
-            raise UserError(f"the connection was lost on trying to {doing}", facts, next="try again") from None
+            problem = f"the connection was lost on trying to {doing}"
+            raise self._error(problem, "try again", reason=_innermost(error)) from None
 
     def _refusal(self, doing: str, error: Any) -> UserError:
         reason = _reason(error.body or error.reason)
         if error.status == 401:
             return self._not_let_in(reason)
-        facts = {"host": self.where, "reason": reason}
-        if self.namespace:
-            facts["namespace"] = self.namespace
+        facts = {"reason": reason, **({"namespace": self.namespace} if self.namespace else {})}
         if error.status == 403:
-            return UserError(f"Kubeflow does not allow you to {doing}", facts, next="is the namespace yours?")
-        return UserError(f"Kubeflow refused to {doing}", facts)
+            return self._error(f"Kubeflow does not allow you to {doing}", "is the namespace yours?", **facts)
+        return self._error(f"Kubeflow refused to {doing}", **facts)
 
     def link(self, path: str) -> str:
         """Return the address of a page of Kubeflow's interface."""
@@ -181,10 +166,10 @@ class Kubeflow:
                 return
 
 
-def _credentials(address: Address) -> ServiceAccountTokenVolumeCredentials | None:
+def _credentials(token_file: str | None) -> ServiceAccountTokenVolumeCredentials | None:
     """Return what reads the token from a file for every request, so that a renewed one is used."""
-    if address.token_file:
-        return ServiceAccountTokenVolumeCredentials(address.token_file)
+    if token_file:
+        return ServiceAccountTokenVolumeCredentials(token_file)
     mounted = os.environ.get("KF_PIPELINES_SA_TOKEN_PATH") or str(_IN_CLUSTER_TOKEN)
     if not os.environ.get(TOKEN_VARIABLE) and Path(mounted).is_file():
         return ServiceAccountTokenVolumeCredentials(mounted)
@@ -198,7 +183,7 @@ def _reason(body: Any) -> str:
         text = content.get("message") or content.get("error_message") or content.get("error") or body
     except (ValueError, TypeError, AttributeError):
         text = body
-    return " ".join(str(text).split())[:300] or "none given"
+    return in_one_line(text) or "none given"
 
 
 def _innermost(error: BaseException) -> str:

@@ -185,7 +185,7 @@ def watch(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_seco
                 run = kubeflow.client.get_run(run_id)
         except UserError as error:
             lost = time.monotonic() - answered
-            if not _passes(error) or lost > _PATIENCE_SECONDS:
+            if not _is_temporary(error) or lost > _PATIENCE_SECONDS:
                 raise UserError(
                     error.problem,
                     {**error.facts, "run": f"goes on: {link_to_run(kubeflow, run_id)}"},
@@ -195,7 +195,7 @@ def watch(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_seco
             continue
         answered = time.monotonic()
         for task in sorted(_steps(run), key=lambda task: str(task.create_time)):
-            _tell(task, seen, warned, say)
+            _report_task(task, seen, warned, say)
         if run.state in _ENDED:
             reason = f": {run.error.message}" if run.error and run.error.message else ""
             say(f"run {run.state.lower()}{reason}")
@@ -203,7 +203,7 @@ def watch(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_seco
         time.sleep(poll_seconds)
 
 
-def _passes(error: UserError) -> bool:
+def _is_temporary(error: UserError) -> bool:
     return error.problem.startswith("the connection was lost") or "temporarily" in str(error).lower()
 
 
@@ -217,7 +217,7 @@ def _step(task: Any) -> str:
     return str(task.display_name or "").lower().replace(" ", "_").replace("-", "_")
 
 
-def _tell(task: Any, seen: dict[str, str], warned: set[str], say: Callable[[str], None]) -> None:
+def _report_task(task: Any, seen: dict[str, str], warned: set[str], say: Callable[[str], None]) -> None:
     state, step = str(task.state), _step(task)
     waits = (datetime.now(task.create_time.tzinfo) - task.create_time).total_seconds() if task.create_time else 0.0
     if state == "PENDING" and waits > _STUCK_SECONDS and task.task_id not in warned:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,21 +14,6 @@ from graftwork.kubeflow.runs import EXPERIMENT, Version, experiment
 
 Verb = Literal["pause", "resume", "delete"]
 TIME_ZONE = "the time zone of Kubeflow's scheduler: UTC, unless CRON_SCHEDULE_TIMEZONE is set for it"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """When a pipeline runs.
-
-    Attributes:
-        cron: Six fields, seconds first, as Kubeflow has them.
-        max_concurrency: How many of its runs may be under way at the same time.
-        catchup: Whether runs that were missed are made up for, each of them.
-    """
-
-    cron: str
-    max_concurrency: int = 1
-    catchup: bool = True
 
 
 def parse_cron(text: str) -> str:
@@ -70,8 +54,10 @@ def schedule(
     name: str,
     version: Version,
     parameters: Mapping[str, Any],
-    when: Schedule,
+    cron: str,
     *,
+    max_concurrency: int = 1,
+    catchup: bool = True,
     experiment_name: str = EXPERIMENT,
     service_account: str | None = None,
 ) -> str:
@@ -85,7 +71,9 @@ def schedule(
         name: Of the schedule.
         version: Of the pipeline to run.
         parameters: The pipeline's parameters.
-        when: When it runs.
+        cron: When it runs: six fields, seconds first, as Kubeflow has them and `parse_cron` returns them.
+        max_concurrency: How many of its runs may be under way at the same time.
+        catchup: Whether runs that were missed are made up for, each of them.
         experiment_name: Under which its runs are listed; created if it is not there.
         service_account: Kubernetes service account of the pods; None for the server's default.
 
@@ -99,9 +87,9 @@ def schedule(
     wanted = {
         "version": version.version_id,
         "parameters": json.loads(json.dumps(dict(parameters))),
-        "cron": when.cron,
-        "max_concurrency": when.max_concurrency,
-        "catchup": when.catchup,
+        "cron": cron,
+        "max_concurrency": max_concurrency,
+        "catchup": catchup,
         "service_account": service_account,
     }
     same = [run for run in there if _content(run, service_account) == wanted]
@@ -114,9 +102,9 @@ def schedule(
             kept = kubeflow.client.create_recurring_run(
                 experiment_id,
                 name,
-                cron_expression=when.cron,
-                max_concurrency=when.max_concurrency,
-                no_catchup=not when.catchup,
+                cron_expression=cron,
+                max_concurrency=max_concurrency,
+                no_catchup=not catchup,
                 params=dict(parameters),
                 pipeline_id=version.pipeline_id,
                 version_id=version.version_id,

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from graftwork.data.streams import batched
 from graftwork.prediction.predict import Answer
 from graftwork.reporting import progress
-from graftwork.storage import whole
 
 _ROW_GROUP = 8192
 COLUMNS = pa.schema(
@@ -39,7 +38,7 @@ def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: 
     """Write what a model says to a parquet file, see COLUMNS.
 
     Args:
-        path: The file.
+        path: The file; what is there before all is written is no whole one.
         answers: About each image, in the order of the rows.
         classes: What the probabilities are of.
         model: What the file says of where the model comes from.
@@ -50,7 +49,7 @@ def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: 
     """
     counted = {"images": 0, "unreadable": 0}
     schema = COLUMNS.with_metadata({"classes": "\n".join(classes), "model": model})
-    with whole.file(path) as file, pq.ParquetWriter(file, schema) as writer:
+    with pq.ParquetWriter(path, schema) as writer:
         for group in batched(_rows(answers, classes, counted, quiet), _ROW_GROUP):
             writer.write_table(pa.Table.from_pylist(list(group), schema))
     return Labelled(**counted)
@@ -59,12 +58,12 @@ def write(path: Path, answers: Iterable[Answer], classes: Sequence[str], model: 
 def _rows(
     answers: Iterable[Answer], classes: Sequence[str], counted: dict[str, int], quiet: bool
 ) -> Iterator[dict[str, Any]]:
-    for image, said in answers:
+    for image, said, error in answers:
         counted["images" if said is not None else "unreadable"] += 1
         if said is None:
-            yield {"image": image.source, "error": image.error}
+            yield {"image": image, "error": error}
             continue
         best = int(said.argmax())
-        yield {"image": image.source, "label": classes[best], "score": float(said[best]), "probabilities": said}
+        yield {"image": image, "label": classes[best], "score": float(said[best]), "probabilities": said}
         if not quiet:
             progress.report(counted["images"], None, "images")

@@ -107,12 +107,12 @@ class Model:
             for number, image in enumerate(given, start=1)
         ]
         predictions = []
-        for image, said in answers(self._served, rows):
+        for image, said, error in answers(self._served, rows):
             if said is None:
-                predictions.append(Prediction(image.source, error=image.error))
+                predictions.append(Prediction(image, error=error))
                 continue
             best, probabilities = int(said.argmax()), dict(zip(self.classes, map(float, said), strict=True))
-            predictions.append(Prediction(image.source, self.classes[best], float(said[best]), probabilities))
+            predictions.append(Prediction(image, self.classes[best], float(said[best]), probabilities))
         return predictions
 
     def predict_to(

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,6 @@ _AT_ONCE = 2
 
 Batch = Mapping[str, Any]
 """Records of an images artifact: tensors (n, ...), of which "encoded" holds the files as strings."""
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """A batch, what was said about it, float32 (n, k), and from when to when the model was busy with it, in seconds."""
-
-    batch: Batch
-    said: np.ndarray
-    started: float
-    ended: float
 
 
 class Served:
@@ -52,9 +41,9 @@ class Served:
 
         What is said about a batch depends on that batch alone. A bounded number of them is held in memory.
         """
-        for answer in map_in_order(self._ask, batches, _AT_ONCE, ahead=_AT_ONCE):
-            self._count(answer)
-            yield answer.batch, answer.said
+        for batch, said, started, ended in map_in_order(self._ask, batches, _AT_ONCE, ahead=_AT_ONCE):
+            self._count(len(said), started, ended)
+            yield batch, said
 
     def seconds_per_image(self) -> float:
         """Return what decoding an image and one pass through the network take, by the answers given so far.
@@ -64,17 +53,18 @@ class Served:
         """
         return self._seconds / self._images if self._images else 0.0
 
-    def _ask(self, batch: Batch) -> _Answer:
+    def _ask(self, batch: Batch) -> tuple[Batch, np.ndarray, float, float]:
+        """Return the batch, what is said about it, and from when to when the model was busy with it, in seconds."""
         started = time.monotonic()
         if not len(batch["encoded"]):  # no network takes a batch of none
-            return _Answer(batch, np.zeros((0, 0), np.float32), started, started)
+            return batch, np.zeros((0, 0), np.float32), started, started
         said = self._signature(image_bytes=batch["encoded"])[self._output].numpy()
-        return _Answer(batch, said, started, time.monotonic())
+        return batch, said, started, time.monotonic()
 
-    def _count(self, answer: _Answer) -> None:
+    def _count(self, images: int, started: float, ended: float) -> None:
         self._batches += 1
         if self._batches == _AT_ONCE + 1:
             self._images, self._seconds = 0, 0.0
-        self._images += len(answer.said)
-        self._seconds += max(0.0, answer.ended - max(answer.started, self._until))  # time of two at once counts once
-        self._until = max(self._until, answer.ended)
+        self._images += images
+        self._seconds += max(0.0, ended - max(started, self._until))  # time of two at once counts once
+        self._until = max(self._until, ended)

@@ -48,11 +48,11 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 result = function(*args, **kwargs)
             except UserError as error:
-                _leave_word(in_one_line(error))
+                _record_failure(in_one_line(error))
                 _emit("error", f"error: {error}", message=str(error))
                 raise SystemExit(EXIT_CODE) from None
             except Exception as error:
-                _leave_word(f"{name}: {type(error).__name__}: {in_one_line(error)}")
+                _record_failure(f"{name}: {type(error).__name__}: {in_one_line(error)}")
                 _emit("crash", f"{name}: failed", message=f"{type(error).__name__}: {error}")
                 raise
             seconds, peak = time.monotonic() - started, peak_memory_mib()
@@ -66,8 +66,8 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def failure() -> str:
     """Return why the first step failed of the local run that this step belongs to; "" if none did, or on a cluster."""
-    word = _last_word()
-    return word.read_text(encoding="utf-8") if word and word.is_file() else ""
+    file = _failure_file()
+    return file.read_text(encoding="utf-8") if file and file.is_file() else ""
 
 
 def note(text: str) -> None:
@@ -130,15 +130,14 @@ def peak_memory_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
-def _leave_word(text: str) -> None:
+def _record_failure(text: str) -> None:
     """Tell later steps of a local run why this one failed."""
-    word = _last_word()
-    if word:
-        with contextlib.suppress(OSError), word.open("x", encoding="utf-8") as file:
+    if path := _failure_file():
+        with contextlib.suppress(OSError), path.open("x", encoding="utf-8") as file:
             file.write(text)
 
 
-def _last_word() -> Path | None:
+def _failure_file() -> Path | None:
     folder = os.environ.get(FOLDER_VARIABLE)
     return Path(folder) / "failure.txt" if folder else None
 

@@ -24,6 +24,9 @@ from graftwork.errors import UserError
 from graftwork.reporting import progress
 from graftwork.running import kfp_internals
 
+Mounts = Iterable[str | os.PathLike[str]]
+"""Files and folders that containers may read, besides the data and the base model."""
+
 _LABEL = "graftwork.run"
 _VERSION_LABEL = "org.opencontainers.image.version"
 _KILLED = 137
@@ -34,7 +37,7 @@ _SIGNED_IN = ".config/gcloud/application_default_credentials.json"
 
 @contextmanager
 def runner(
-    image: str, root: Path, parameters: Mapping[str, Any], environment: Mapping[str, str], mounts: Iterable[str]
+    image: str, root: Path, parameters: Mapping[str, Any], environment: Mapping[str, str], mounts: Mounts
 ) -> Iterator[Any]:
     """Yield a KFP runner whose containers see the data, the base model and the steps' outputs where they lie here.
 
@@ -81,9 +84,8 @@ def runner(
 
 def seen_from_containers(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with the paths of what is there made absolute: a container's folder is another one."""
-    absolute = {name: str(Path(uri).absolute()) for name, uri in _sources(parameters).items() if _is_here(uri)}
-    absolute |= {name: str(Path(uri).absolute()) for name, uri in _targets(parameters).items()}
-    return {**parameters, **absolute}
+    here = {name: uri for name, uri in _sources(parameters).items() if _is_here(uri)} | _targets(parameters)
+    return {**parameters, **{name: str(Path(uri).absolute()) for name, uri in here.items()}}
 
 
 class _Containers:
@@ -186,7 +188,7 @@ def _check(engine: Any, image: str) -> None:
         raise UserError("the container image holds another version", facts, "make image")
 
 
-def _binds(parameters: Mapping[str, Any], mounts: Iterable[str]) -> tuple[list[Any], dict[str, str]]:
+def _binds(parameters: Mapping[str, Any], mounts: Mounts) -> tuple[list[Any], dict[str, str]]:
     """Return what the steps may see of this machine, and the environment variables that go with it."""
     readable, written = set(), set()
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

@@ -73,9 +73,8 @@ class Display:
             elif kind == "note":
                 self._note(event["text"], self._running.get(process))
             elif kind == "end":
-                ended, peak = self._running.pop(process, None), f"{event['peak_mib'] / 1024:.1f} GiB"
-                self._line("✓", "green", event["step"], f"{event['seconds']:6.1f} s   {peak}")
-                self._print_notes(ended)
+                detail = f"{event['seconds']:6.1f} s   {event['peak_mib'] / 1024:.1f} GiB"
+                self._line("✓", "green", event["step"], detail, self._running.pop(process, None))
             elif kind in ("error", "crash") and process in self._running:
                 self._failed(self._running.pop(process))
 
@@ -84,8 +83,7 @@ class Display:
         self._pass_cached(before=None)
 
     def _failed(self, step: "_Running") -> None:
-        self._line("✗", "red", step.step, f"{step.seconds:6.1f} s")
-        self._print_notes(step)
+        self._line("✗", "red", step.step, f"{step.seconds:6.1f} s", step)
 
     def _pass_cached(self, before: str | None) -> None:
         """Name the steps that KFP passed over before the given one: their results are still valid."""
@@ -103,8 +101,7 @@ class Display:
     def _announce(self, running: "_Running") -> None:
         with self._lock:
             if running in self._running.values():
-                self._line("…", "cyan", running.step, f"running since {running.clock:%H:%M:%S}")
-                self._print_notes(running)
+                self._line("…", "cyan", running.step, f"running since {running.clock:%H:%M:%S}", running)
                 self._open = running
 
     def _note(self, text: str, running: "_Running | None") -> None:
@@ -112,12 +109,6 @@ class Display:
             self._print_note(text)
         else:
             running.notes.append(text)
-
-    def _print_notes(self, running: "_Running | None") -> None:
-        for text in running.notes if running else ():
-            self._print_note(text)
-        if running:
-            running.notes = []
 
     def _print_note(self, text: str) -> None:
         if not levels.says(logging.INFO):
@@ -128,9 +119,13 @@ class Display:
         else:
             self._console.print(Text(_INDENT).append_text(note), soft_wrap=True)  # one line, for whoever searches a log
 
-    def _line(self, mark: str, style: str, step: str, detail: str) -> None:
+    def _line(self, mark: str, style: str, step: str, detail: str, running: "_Running | None" = None) -> None:
         self._open = None
         self._print(Text.assemble((f" {mark} ", style), (f"{step:<20}", "bold"), detail), logging.WARNING)
+        if running:
+            for text in running.notes:
+                self._print_note(text)
+            running.notes = []
 
     def _print(self, text: Text, level: int) -> None:
         if levels.says(level):

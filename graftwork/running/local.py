@@ -11,7 +11,7 @@ import tempfile
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,15 +63,12 @@ class Done:
 
     Attributes:
         outputs: Of the pipeline.
-        steps: The folder with what its steps have put out, but for those whose outputs were there already.
+        steps: The folder with what its steps have put out, but for those whose outputs were there already; see
+            `kfp_internals.output_of`.
     """
 
     outputs: dict[str, Any]
     steps: Path
-
-    def output_of(self, step: str, name: str) -> Path:
-        """Return where an output of a step is that has run."""
-        return kfp_internals.output_of(self.steps, step, name)
 
 
 def run(
@@ -80,7 +77,7 @@ def run(
     output: Path,
     listener: Listener,
     image: str | None = None,
-    mounts: Sequence[str] = (),
+    mounts: containers.Mounts = (),
 ) -> Results:
     """Run a pipeline whose outputs are model, metrics and report.
 
@@ -122,7 +119,7 @@ def executed(
     output: Path,
     listener: Listener,
     image: str | None = None,
-    mounts: Sequence[str] = (),
+    mounts: containers.Mounts = (),
 ) -> Iterator[Done]:
     """Run any pipeline, see `run`; yield what is there then while nobody else may write into the folder."""
     with _locked(output), (output / LOG).open("w", encoding="utf-8") as log:
@@ -141,7 +138,7 @@ def executed(
 
 
 @contextlib.contextmanager
-def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts: Sequence[str]) -> Iterator[Any]:
+def _runner(image: str | None, root: Path, parameters: Mapping[str, Any], mounts: containers.Mounts) -> Iterator[Any]:
     # What the user has set for TensorFlow's log stays.
     native_log = {_NATIVE_LOG: "0"} if levels.says(logging.DEBUG) else {}
     environment = {name: os.environ.get(name, value) for name, value in {**_ENVIRONMENT, **native_log}.items()}

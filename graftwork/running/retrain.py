@@ -1,7 +1,6 @@
 """A challenger for the champion of a registry, on this machine."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graftwork.errors import UserError
 from graftwork.reporting.shown import Shown
-from graftwork.running import local
+from graftwork.running import kfp_internals, local
 from graftwork.running.run import Place, display_of, image_for, on_this_machine, settings_of
 
 if TYPE_CHECKING:
@@ -101,17 +100,17 @@ def retrain(
     """
     named = {"data": data, "base_model": base_model, "output": output, "registry": registry, "name": name}
     given = settings_of(config, named, settings)
-    for key, value in (("registry", "URI"), ("name", "NAME")):
-        if not getattr(given, key):
-            problem = {"registry": "no registry is named", "name": "the model in the registry is not named"}[key]
-            raise UserError(problem, next=f"--{key} {value}")
+    if not given.registry:
+        raise UserError("no registry is named", next="--registry URI")
+    if not given.name:
+        raise UserError("the model in the registry is not named", next="--name NAME")
     in_image = image_for(runner, image, mounts)
     chosen, parameters, steps = on_this_machine("retraining", given)
     display = display_of(steps[:-1], quiet)  # where nothing has changed, the last step follows the first ones
-    mounted = [os.fspath(path) for path in mounts]
     with (
         display.running(),
-        local.executed(chosen, parameters, Path(given.output), display, in_image, mounted) as done,
+        local.executed(chosen, parameters, Path(given.output), display, in_image, mounts) as done,
     ):
-        content = json.loads(done.output_of("report_outcome", "outcome").read_text(encoding="utf-8"))
+        outcome = kfp_internals.output_of(done.steps, "report_outcome", "outcome")
+        content = json.loads(outcome.read_text(encoding="utf-8"))
     return Outcome(**{field: content[field] for field in Outcome.__dataclass_fields__})

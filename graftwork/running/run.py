@@ -124,7 +124,7 @@ def run(
     chosen, parameters, steps = on_this_machine(pipeline, given)
     display = display_of(steps, quiet)
     with display.running():
-        local.run(chosen, parameters, Path(given.output), display, in_image, [os.fspath(path) for path in mounts])
+        local.run(chosen, parameters, Path(given.output), display, in_image, mounts)
     display.finish()
     return Run(given.output)
 

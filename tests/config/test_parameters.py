@@ -97,6 +97,10 @@ def test_pipeline_parameters_mean_the_configuration(given: Config) -> None:
         assert config.validated(kind, passed, name) == getattr(given, name)
 
 
+def test_what_is_no_parameter_is_not_given_to_a_pipeline_of_somebody_else() -> None:
+    assert config.as_parameters(MINIMAL, ["data", "output", "sweep", "cluster", "retraining"]) == {"data": "photos"}
+
+
 @pytest.mark.parametrize("name", pipelines.NAMES)
 def test_every_parameter_of_a_pipeline_can_be_configured(name: str) -> None:
     names = pipelines.parameters(pipelines.load(name))

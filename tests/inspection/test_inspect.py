@@ -51,3 +51,6 @@ def test_a_preprocessing_can_be_given_in_python(base_file: Path) -> None:
         assert graftwork.inspect(base_file, preprocessing=given).preprocessing is not None
     with pytest.raises(UserError, match="expected one of none"):
         graftwork.inspect(base_file, preprocessing="vgg")
+    for wrong in ({"scale": "double"}, {"scales": 2.0}, {}):
+        with pytest.raises(UserError, match="wrong in the parameter preprocessing"):
+            graftwork.inspect(base_file, preprocessing=wrong)

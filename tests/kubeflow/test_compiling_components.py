@@ -110,6 +110,13 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["there"]
 
 
+def test_a_bucket_is_no_folder_here(tmp_path: Path) -> None:
+    done = graftwork("compile", "components", "-o", "gs://bucket/components", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "on this machine" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_they_run_in_a_pipeline_of_ones_own(folder: Path, tmp_path: Path) -> None:
     ingest_images = load_component_from_file(str(folder / "ingest_images.yaml"))
     prepare_data = load_component_from_file(str(folder / "prepare_data.yaml"))
