@@ -116,29 +116,31 @@ def run_step(step: str, folder: Path) -> None:
     elif step == "check_data":
         from graftwork.artifacts import images, model, trained_on
         from graftwork.components.check_data.check import check
-        from graftwork.components.promote.promote import record
+        from graftwork.components.promote.promote import training_record
         from graftwork.config import DriftConfig
 
         # The champion has seen the same as the head, but nothing of one image in sixteen.
         shutil.copytree(folder / "head", folder / "champion")
-        known = record(images.read(folder / "images"), model.read(folder / "champion"))
+        known = training_record(images.read(folder / "images"), model.read(folder / "champion"))
         known = dataclasses.replace(known, seen=known.seen[known.seen % 16 > 0])
         trained_on.write(folder / "champion" / model.TRAINED_ON, known)
         check(folder / "images", folder / "champion", DriftConfig(), seed=0)
     elif step == "judge":
-        from graftwork.components.judge.judge import Policy, judge
+        from graftwork.components.judge.judge import judge
+        from graftwork.config import DriftConfig, GateConfig
 
-        judge(folder / "images", folder / "evaluation", folder / "tuned", folder / "champion", "", Policy(), seed=0)
+        paths = [folder / name for name in ("images", "evaluation", "tuned", "champion")]
+        judge(*paths, "", GateConfig(), DriftConfig(), seed=0)
     elif step == "promote":
-        from graftwork.components.promote.promote import Source, promote
+        from graftwork.components.promote.promote import promote
         from graftwork.registry.registry import Author, Registry
 
         registry = Registry(str(folder / "models"), "squares")
-        promote(registry, Source(folder / "images", folder / "tuned"), None, {}, Author("benchmark"))
+        promote(registry, folder / "images", folder / "tuned", None, {}, Author("benchmark"))
     elif step == "batch_predict":
-        from graftwork.prediction.batch import predict
+        from graftwork.prediction.model import open_model
 
-        predict(folder / "tuned", photos, folder / "labels.parquet")
+        open_model(folder / "tuned").predict_to(photos, folder / "labels.parquet")
     print(peak_memory_mib())
 
 

@@ -46,7 +46,7 @@ def test_the_tables_hold_names_types_defaults_and_descriptions() -> None:
     rows = {
         "Inputs": [
             "| `ingested` | list of Dataset | required | Every shard of the source, from ingest_images. |",
-            "| `extract_shards` | int | `1` | Into how many shares to divide the work on these images at most. |",
+            "| `extract_shards` | int | `1` | Over how many machines the extraction of features fans out. |",
         ],
         "Outputs": [
             "| `images` | Dataset | Labelled images in three splits. |",
