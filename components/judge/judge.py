@@ -83,11 +83,9 @@ def judge(
         needed = {"latency", "size"} & set(policy.better_on)
         size = export.size_of(serving.path)
         found = _export(serving, requests) if needed else ExportCheck(size)
-        compared = compare(data, evaluated, name, serving, policy)
-        pair = compared.pair
-        seen = seen_before(compared.keys, serving, "champion")
+        pair, keys, differing = compare(data, evaluated, name, serving, policy)
+        seen = seen_before(keys, serving, "champion")
         champion = Champion(serving.description["classes"], found, pair, seen)
-        differing = compared.differing
         if pair:
             both = {"champion": pair.champion, "challenger": pair.challenger}
             reached = {who: float(given.right.mean()) for who, given in both.items()}
