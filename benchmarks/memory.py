@@ -126,15 +126,17 @@ def run_step(step: str, folder: Path) -> None:
         trained_on.write(folder / "champion" / model.TRAINED_ON, known)
         check(folder / "images", folder / "champion", DriftConfig(), seed=0)
     elif step == "judge":
-        from graftwork.components.judge.judge import Policy, judge
+        from graftwork.components.judge.judge import judge
+        from graftwork.config import DriftConfig, GateConfig
 
-        judge(folder / "images", folder / "evaluation", folder / "tuned", folder / "champion", "", Policy(), seed=0)
+        paths = [folder / name for name in ("images", "evaluation", "tuned", "champion")]
+        judge(*paths, "", GateConfig(), DriftConfig(), seed=0)
     elif step == "promote":
-        from graftwork.components.promote.promote import Challenger, promote
+        from graftwork.components.promote.promote import promote
         from graftwork.registry.registry import Author, Registry
 
         registry = Registry(str(folder / "models"), "squares")
-        promote(registry, Challenger(folder / "images", folder / "tuned"), None, {}, Author("benchmark"))
+        promote(registry, folder / "images", folder / "tuned", None, {}, Author("benchmark"))
     elif step == "batch_predict":
         from graftwork.prediction.model import open_model
 

@@ -13,7 +13,7 @@ from graftwork.components.load_base_model.component import load_base_model
 from graftwork.components.prepare_data.component import prepare_data
 from graftwork.components.train_head.component import train_head
 from graftwork.pipelines.interface import Inputs
-from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
+from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, on_nodes, retried
 
 STEPS = (
     "fingerprint_source",
@@ -35,20 +35,6 @@ class Results(NamedTuple):
     model: Model
     metrics: Metrics
     report: HTML
-
-
-class Prepared(NamedTuple):
-    """Prepared images, and the shares in which to work on them."""
-
-    images: Any
-    shares: Any
-
-
-class Grafted(NamedTuple):
-    """Prepared images, and a base with a trained head."""
-
-    images: Any
-    head: Any
 
 
 # A pipeline of its own, because a local run hands results of other steps to a loop only as a pipeline's parameters.
@@ -88,12 +74,12 @@ def ingest(
     return dsl.Collected(task.outputs["ingested"])
 
 
-def graft(inputs: Inputs) -> Grafted:
-    """Prepare the images, run the frozen base over them once, and train a head on what it says."""
+def graft(inputs: Inputs) -> tuple[Any, Any]:
+    """Prepare the images, run the frozen base over them once, train a head on what it says; return images and head."""
     sources = look_at_sources(inputs)
     base = load(inputs, sources)
     images, shares = prepare_images(inputs, sources, base)
-    return Grafted(images, trained_head(inputs, base, images, shares))
+    return images, trained_head(inputs, base, images, shares)
 
 
 def tune(inputs: Inputs, images: Any, head: Any, **point: Any) -> Any:
@@ -101,7 +87,7 @@ def tune(inputs: Inputs, images: Any, head: Any, **point: Any) -> Any:
     step = fine_tune(
         images=images, head=head, settings=inputs.fine_tune, precision=inputs.precision, seed=inputs.seed, **point
     )
-    return inputs.nodes.run(step).outputs["model"]
+    return on_nodes(step, inputs).outputs["model"]
 
 
 def look_at_sources(inputs: Inputs) -> Any:
@@ -116,8 +102,12 @@ def load(inputs: Inputs, sources: Any, **instead: Any) -> Any:
     return on_cpu(task)
 
 
-def prepare_images(inputs: Inputs, sources: Any, base: Any, at_least: Any = 0) -> Prepared:
-    """Read the images, at a size that suits the base and is at least the given one, and split them."""
+def prepare_images(inputs: Inputs, sources: Any, base: Any, at_least: Any = 0) -> tuple[Any, Any]:
+    """Read the images, at a size that suits the base and is at least the given one, and split them.
+
+    Returns:
+        The images, and the shares in which to work on them.
+    """
     ingested = ingest(
         data=inputs.data,
         fingerprint=sources.outputs["data_fingerprint"],
@@ -128,16 +118,15 @@ def prepare_images(inputs: Inputs, sources: Any, base: Any, at_least: Any = 0) -
     )
     prepared = prepare_data(ingested=ingested.output, prepare=inputs.prepare, extract_shards=inputs.extract_shards)
     retried(on_cpu(prepared))
-    return Prepared(prepared.outputs["images"], prepared.outputs["Output"])
+    return prepared.outputs["images"], prepared.outputs["Output"]
 
 
 def trained_head(inputs: Inputs, base: Any, images: Any, shares: Any) -> Any:
     """Run the frozen base over the images once, and train a head on what it says; return the model."""
-    folder, nodes = base.outputs["model"], inputs.nodes
+    folder = base.outputs["model"]
     with dsl.ParallelFor(shares, parallelism=PARALLELISM, name="share of the images") as share:
-        extracted = nodes.run(
-            extract_features(images=images, base_model=folder, shard=share, precision=inputs.precision)
-        )
+        extract = extract_features(images=images, base_model=folder, shard=share, precision=inputs.precision)
+        extracted = on_nodes(extract, inputs)
     features = dsl.Collected(extracted.outputs["features"])
-    trained = nodes.run(train_head(features=features, base_model=folder, head=inputs.head, seed=inputs.seed))
+    trained = on_nodes(train_head(features=features, base_model=folder, head=inputs.head, seed=inputs.seed), inputs)
     return trained.outputs["model"]

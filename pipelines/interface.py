@@ -5,13 +5,13 @@ function that takes all parameters as one object.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from kfp import dsl
 
 from graftwork.config import REQUIRED, ClusterConfig, Config, Parameter, RetrainingConfig, parameter
-from graftwork.pipelines.scheduling import Nodes
 
 OF_RETRAINING = ("registry", "name", "gate", "drift", *RetrainingConfig.model_fields)
 """Settings that only retraining takes."""
@@ -25,27 +25,12 @@ COMMON = tuple(
 """Settings that every pipeline takes."""
 
 
-class Inputs:
+class Inputs(SimpleNamespace):
     """The parameters of a pipeline that is being built, each as an attribute: not values yet, but KFP's stand-ins."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def __getattr__(self, name: str) -> Any:
-        """Return a parameter."""
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(name) from None
 
     def of(self, step: Any) -> dict[str, Any]:
         """Return those parameters that a step takes under the same names."""
-        return {name: value for name, value in self._values.items() if name in step.component_spec.inputs}
-
-    @property
-    def nodes(self) -> Nodes:
-        """Where the steps that train or extract run."""
-        return Nodes(self.accelerator, self.accelerators, self.node_selector, self.tolerations, self.cpu, self.memory)
+        return {name: value for name, value in vars(self).items() if name in step.component_spec.inputs}
 
 
 def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Callable[[Inputs], Any]], Any]:
@@ -61,7 +46,7 @@ def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Cal
 
     def decorate(build: Callable[[Inputs], Any]) -> Any:
         def function(*values: Any) -> Any:
-            return build(Inputs(dict(zip((name for name, _ in parameters), values, strict=True))))
+            return build(Inputs(**dict(zip((name for name, _ in parameters), values, strict=True))))
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         signature = inspect.Signature(

@@ -30,7 +30,7 @@ def sweep(inputs: Inputs) -> Results:
     images, grafted = graft(inputs)
     with dsl.ParallelFor(inputs.grid, parallelism=PARALLELISM, name="point of the grid") as point:
         tuned = tune(inputs, images, grafted, point=point)
-    # Collected twice: KFP changes what it is inputs.
+    # Collected twice: KFP changes what it is given.
     evaluated = retried(on_cpu(evaluate(images=images, head=grafted, sweep=dsl.Collected(tuned), seed=inputs.seed)))
     evaluation = evaluated.outputs["evaluation"]
     selected = on_cpu(select_model(evaluation=evaluation, head=grafted, sweep=dsl.Collected(tuned)))

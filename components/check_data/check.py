@@ -114,6 +114,6 @@ def _odd(data: Images, keys: tuple[str, ...]) -> Iterator[OddImage]:
     for record in data.records("train") if wanted else ():
         if record.key in wanted:
             found[wanted[record.key]] = OddImage(data.classes[record.label], record.source, record.encoded)
-        if len(found) == len(wanted):  # they are among the first, see `look`
+        if len(found) == len(wanted):  # they are among the first, see `current_images`
             break
     yield from (found[place] for place in sorted(found))

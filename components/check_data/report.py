@@ -13,5 +13,5 @@ def render(checked: Checked) -> str:
         problem=drift.problem if drift else "",
         why=checked.why,
         findings=drift.findings if drift else (),
-        odd=[(image, pages.thumbnail(image.encoded)) for image in checked.odd],
+        odd=checked.odd,
     )

@@ -61,7 +61,7 @@ def render(
         points=points,
         sweep=Markup(charts.sweep(points, head_accuracy)) if len(points) > 1 else None,
         reliability=Markup(charts.reliability(test["calibration"])),
-        mistakes=[(mistake, pages.thumbnail(mistake.encoded)) for mistake in mistakes],
+        mistakes=mistakes,
         steps=_steps(evaluation.profile),
         settings=json.dumps(training, indent=2, ensure_ascii=False),
     )

@@ -32,34 +32,24 @@ class Found:
     stored_size: int
 
 
-@dataclass(frozen=True)
-class ChallengerInputs:
-    """Everything that makes a challenger what it is, as JSON values.
+def inputs_fingerprint(network: Sequence[Any], others: Sequence[Any]) -> str:
+    """Return one value for everything that makes a challenger what it is; before the dash is one for the network.
 
-    Attributes:
-        network: What makes the base model's network what it is.
+    Args:
+        network: What makes the base model's network what it is, as JSON values.
         others: Data and settings.
     """
-
-    network: Sequence[Any]
-    others: Sequence[Any]
-
-    @property
-    def inputs(self) -> str:
-        """One value for all of it; what is before the dash is one for the network."""
-        return f"{_hash(self.network)[:_PRINT]}-{_hash([*self.network, *self.others])}"
+    return f"{_hash(network)[:_PRINT]}-{_hash([*network, *others])}"
 
 
-def find(
-    registry: str, name: str, path: str | os.PathLike[str], made_of: ChallengerInputs, warm_start: str, run: str
-) -> Found:
+def find(registry: str, name: str, path: str | os.PathLike[str], inputs: str, warm_start: str, run: str) -> Found:
     """Fetch the champion, and say whether there is anything new to train on.
 
     Args:
         registry: A folder or gs:// URI.
         name: Of the model.
         path: Where the champion goes; a folder with a note if there is none, or nothing is new.
-        made_of: Everything that makes a challenger what it is.
+        inputs: Of a challenger made now, see `inputs_fingerprint`.
         warm_start: "base", "champion" or "both".
         run: Of the pipeline, by its ID.
 
@@ -74,7 +64,7 @@ def find(
     known = opened.state()
     if known.forgotten:  # tonight's challenger would serve without having been compared with anything
         raise no_champion(known)
-    changed = made_of.inputs not in _tried(known)
+    changed = inputs not in _tried(known)
     uri = "" if known.champion is None else opened.folder(known.champion)
     if uri:
         opened.tell_servers()  # should a run have died before it could
@@ -87,12 +77,12 @@ def find(
         else:  # a bucket has no empty folders
             (folder / "none.txt").write_text("there is no champion, or nothing to compare it with\n")
         stored_size = _stored_size(folder)
-        starts = _starts(folder, uri if changed else "", _inputs_of_champion(known), made_of, warm_start)
+        starts = _starts(folder, uri if changed else "", _inputs_of_champion(known), inputs, warm_start)
     opened.note_look(run, changed)
     progress.note(f"the champion is version {known.champion}" if known.champion else "there is no champion yet")
     if not changed:
         progress.note("data, base model and settings are as they were: nothing to do")
-    return Found(changed, known.champion or 0, starts, made_of.inputs, stored_size)
+    return Found(changed, known.champion or 0, starts, inputs, stored_size)
 
 
 def _tried(known: State) -> set[str]:
@@ -118,7 +108,7 @@ def _inputs_of_champion(known: State) -> str:
     return str(known.versions[known.champion].data.get("inputs", "")) if known.champion else ""
 
 
-def _starts(champion: Path, uri: str, inputs: str, made_of: ChallengerInputs, warm_start: str) -> list[str]:
+def _starts(champion: Path, uri: str, made_of: str, inputs: str, warm_start: str) -> list[str]:
     """Return what to start from. A champion that is a head on the base model as it is now would only repeat that."""
     if not uri or warm_start == "base":
         return [""]
@@ -126,7 +116,7 @@ def _starts(champion: Path, uri: str, inputs: str, made_of: ChallengerInputs, wa
     start = f"{uri}#{_content(champion)[:_PRINT]}"
     if warm_start == "champion":
         return [start]
-    same = inputs[:_PRINT] == made_of.inputs[:_PRINT] and _description(champion).get("candidate") == HEAD_ON_BASE
+    same = made_of[:_PRINT] == inputs[:_PRINT] and _description(champion).get("candidate") == HEAD_ON_BASE
     return [""] if same else ["", start]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graftwork.components.find_champion.find import ChallengerInputs, find
+from graftwork.components.find_champion.find import find, inputs_fingerprint
 from graftwork.config import RetrainingConfig, validated
 from graftwork.reporting import progress
 
@@ -19,8 +19,7 @@ def run(
 ) -> tuple[bool, int, list[str], str, int]:
     """Copy the champion to the KFP artifact `champion`; return whether anything is new, and where to start."""
     config = validated(RetrainingConfig, {"warm_start": warm_start}, "the parameter warm_start")
-    found = find(
-        registry, name, champion.path, ChallengerInputs(network, [*others, warm_start]), config.warm_start, run
-    )
+    inputs = inputs_fingerprint(network, [*others, warm_start])
+    found = find(registry, name, champion.path, inputs, config.warm_start, run)
     champion.metadata["version"] = found.version
     return found.changed, found.version, found.starts, found.inputs, found.stored_size

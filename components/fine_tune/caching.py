@@ -78,7 +78,7 @@ def plan(data: Images, parts: Parts, config: FineTuneConfig, folder: Path) -> Pl
     if not parts.split.trunk_operations:
         return Plan(False, "no layer with weights is frozen, there is nothing to compute in advance")
     train, validation = data.size("train"), data.size("validation")
-    dtype = "float16" if _half_is_enough(_sample(data, parts), parts) else "float32"
+    dtype = "float16" if _half_is_enough(*_sample(data, parts), parts) else "float32"
     row = sum(math.prod(shape) for shape in parts.split.shapes) * np.dtype(dtype).itemsize
     free = shutil.disk_usage(folder).free * _FREE_SHARE
     budget = int(min(quantity(config.cache_budget), free))
@@ -161,26 +161,18 @@ def _rows(outputs: list[tf.Tensor], shapes: list[tuple[int, ...]], dtype: str) -
     return np.clip(rows, -_LARGEST_HALF, _LARGEST_HALF) if dtype == "float16" else rows
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """A few validation images: what the trunk says about them, and their labels."""
-
-    outputs: list[np.ndarray]
-    labels: np.ndarray
-
-
-def _sample(data: Images, parts: Parts) -> _Sample:
+def _sample(data: Images, parts: Parts) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return what the trunk says about a few validation images, and their labels."""
     outputs: list[list[np.ndarray]] = []
     labels: list[np.ndarray] = []
     batches = data.batches("validation", parts.split.trunk.input_shape[1:3], _BATCH).take(_SAMPLE // _BATCH)
     for pixels, given, _ in batches:
         outputs.append([np.asarray(output, np.float32) for output in parts.trunk(pixels)])
         labels.append(given.numpy())
-    together = [np.concatenate(tensors) for tensors in zip(*outputs, strict=True)]
-    return _Sample(together, np.concatenate(labels))
+    return [np.concatenate(tensors) for tensors in zip(*outputs, strict=True)], np.concatenate(labels)
 
 
-def _half_is_enough(sample: _Sample, parts: Parts) -> bool:
+def _half_is_enough(sample: list[np.ndarray], labels: np.ndarray, parts: Parts) -> bool:
     """Return whether the network answers the same when what crosses the cut was float16: accuracy equal, loss too."""
     suffix = tf.function(
         lambda inputs: parts.split.suffix(inputs, training=False), autograph=False, reduce_retracing=True
@@ -188,16 +180,16 @@ def _half_is_enough(sample: _Sample, parts: Parts) -> bool:
 
     def measured(outputs: list[np.ndarray]) -> tuple[float, float]:
         right, loss = 0, 0.0
-        for start in range(0, len(sample.labels), _BATCH):
+        for start in range(0, len(labels), _BATCH):
             inputs = [tf.constant(output[start : start + _BATCH]) for output in outputs]
-            given = tf.constant(sample.labels[start : start + _BATCH])
+            given = tf.constant(labels[start : start + _BATCH])
             logits = tf.cast(suffix(unpacked(inputs)), tf.float32)
             right += int(tf.reduce_sum(tf.cast(tf.argmax(logits, -1) == given, tf.int32)))
             loss += float(tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(given, logits)))
-        return right / len(sample.labels), loss / len(sample.labels)
+        return right / len(labels), loss / len(labels)
 
     with np.errstate(over="ignore"):  # beyond 65504 is infinity, and the comparison fails
-        halved = [output.astype(np.float16).astype(np.float32) for output in sample.outputs]
-    accuracy, loss = measured(sample.outputs)
+        halved = [output.astype(np.float16).astype(np.float32) for output in sample]
+    accuracy, loss = measured(sample)
     half_accuracy, half_loss = measured(halved)
     return accuracy == half_accuracy and abs(half_loss - loss) <= _LOSS_TOLERANCE * max(loss, _LOSS_TOLERANCE)

@@ -25,8 +25,7 @@ def fingerprint_data(uri: str) -> str:
         UserError: There is no such source, or nothing in it.
     """
     if not sources.is_table(uri):
-        lines = (f"{file.uri} {file.size} {file.version}" for file in storage.walk(uri))
-        return _digest(_not_empty(lines, uri))
+        return _digest(_not_empty(map(_line, storage.walk(uri)), uri))
     return _digest(_table_lines(uri))
 
 
@@ -48,9 +47,8 @@ def _model_lines(uri: str) -> list[str]:
         return [uri]
     found = storage.stat(uri)
     if found is not None and not Path(uri).is_dir():
-        return [f"{found.uri} {found.size} {found.version}"]
-    inside = [f"{file.uri} {file.size} {file.version}" for file in storage.walk(uri)]
-    if inside:
+        return [_line(found)]
+    if inside := [_line(file) for file in storage.walk(uri)]:
         return inside
     if storage.is_remote(uri) or "/" in uri or Path(uri).suffix:
         if uri.endswith(".py"):
@@ -65,7 +63,11 @@ def _table_lines(uri: str) -> Iterable[str]:
     yield f"{uri} {hashlib.sha256(storage.read(uri)).hexdigest() if table else ''}"
     images = (row.source for row in sources.rows(uri) if row.content is None)
     for found in map_in_order(storage.stat, images):
-        yield f"{found.uri} {found.size} {found.version}" if found else "missing"
+        yield _line(found) if found else "missing"
+
+
+def _line(file: storage.Stat) -> str:
+    return f"{file.uri} {file.size} {file.version}"
 
 
 def _not_empty(lines: Iterable[str], uri: str) -> Iterable[str]:

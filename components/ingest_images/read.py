@@ -3,7 +3,7 @@
 import hashlib
 import io
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -17,28 +17,24 @@ _COMPRESSION = 1  # zlib's fastest: the files become a tenth larger, and large i
 _NO_SIZE = (0, 0)
 
 
-@dataclass(frozen=True)
-class Content:
-    """A row of the source with the bytes of its image; none if `row.reason` says why it cannot be used."""
-
-    row: Row
-    image: bytes = b""
+Content = tuple[Row, bytes]
+"""A row of the source with the bytes of its image; none if the row's reason says why it cannot be used."""
 
 
 def read(row: sources.Row) -> Content:
     """Read one image. This is where files are waited for."""
     known = Row(row.source, row.label, row.split, row.group)
     if row.label is None:
-        return Content(replace(known, reason="no label"))
+        return replace(known, reason="no label"), b""
     try:
-        return Content(known, row.read())
+        return known, row.read()
     except (FileNotFoundError, NotADirectoryError):
-        return Content(replace(known, reason="not found"))
+        return replace(known, reason="not found"), b""
     except OSError as error:
-        return Content(replace(known, reason=f"cannot be read: {error.strerror or error}"))
+        return replace(known, reason=f"cannot be read: {error.strerror or error}"), b""
 
 
-def fit(content: Content, stored_size: int) -> tuple[Row, bytes]:
+def fit(content: Content, stored_size: int) -> Content:
     """Check one image and make it fit to be stored. This is where processors work.
 
     Args:
@@ -49,9 +45,9 @@ def fit(content: Content, stored_size: int) -> tuple[Row, bytes]:
     Returns:
         The row and the image to store; or the row with the reason why it cannot be used, and b"".
     """
-    row, image = content.row, content.image
+    row, image = content
     if row.reason:
-        return row, b""
+        return content
     reason, size = _header(image)
     if reason:
         return replace(row, reason=reason), b""

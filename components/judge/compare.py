@@ -36,23 +36,12 @@ class Disagreement:
         return self.challenger == self.label
 
 
-@dataclass(frozen=True)
-class Compared:
-    """What both say about the test images: of classes that the champion knows, and of new ones where they count.
-
-    Attributes:
-        pair: Both answers; None if the champion knows none of the classes.
-        keys: Of these images: bytes (n,).
-        differing: Some of the images about which one is right.
-    """
-
-    pair: PairedAnswers | None
-    keys: np.ndarray
-    differing: list[Disagreement]
-
-
-def compare(data: Images, evaluated: Evaluation, candidate: str, champion: ModelFolder, policy: GateConfig) -> Compared:
+def compare(
+    data: Images, evaluated: Evaluation, candidate: str, champion: ModelFolder, policy: GateConfig
+) -> tuple[PairedAnswers | None, np.ndarray, list[Disagreement]]:
     """Ask the champion about the test images, beside what the challenger said of them.
+
+    Those count that are of classes that the champion knows, and of new ones where the policy says so.
 
     Args:
         data: The images.
@@ -60,6 +49,10 @@ def compare(data: Images, evaluated: Evaluation, candidate: str, champion: Model
         candidate: Its name there.
         champion: The champion.
         policy: Which groups of images to look at, and whether new classes count.
+
+    Returns:
+        Both answers, None if the champion knows none of the classes; the keys of these images, bytes (n,); and some of
+        the images about which one is right.
 
     Raises:
         UserError: The evaluation is of other images.
@@ -96,7 +89,7 @@ def compare(data: Images, evaluated: Evaluation, candidate: str, champion: Model
         progress.report(row, len(known), "images")
     keys, differing = said["keys"][counted], [*shown[True], *shown[False]]
     if not known.any():
-        return Compared(None, keys, differing)
+        return None, keys, differing
     pair = PairedAnswers(
         labels[counted],
         known[counted],
@@ -104,7 +97,7 @@ def compare(data: Images, evaluated: Evaluation, candidate: str, champion: Model
         Correctness(right[counted], confidence[counted]),
         {name: sources[number][counted] for number, name in enumerate(slices)},
     )
-    return Compared(pair, keys, differing)
+    return pair, keys, differing
 
 
 def _chosen(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

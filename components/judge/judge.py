@@ -1,7 +1,7 @@
 """Measure what the gate looks at, and let it decide."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -20,14 +20,6 @@ from graftwork.gate import export, verdict
 from graftwork.gate.rules import ExportCheck
 from graftwork.gate.verdict import Champion, GateInputs, Verdict
 from graftwork.prediction.served import Served
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What a challenger is judged by."""
-
-    gate: GateConfig = field(default_factory=GateConfig)
-    drift: DriftConfig = field(default_factory=DriftConfig)
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,8 @@ def judge(
     challenger_path: str | os.PathLike[str],
     champion_path: str | os.PathLike[str],
     drift: str,
-    policy: Policy,
+    policy: GateConfig,
+    drift_policy: DriftConfig,
     seed: int,
 ) -> Judged:
     """Decide whether a challenger takes the champion's place.
@@ -66,7 +59,8 @@ def judge(
         challenger_path: Its model artifact.
         champion_path: The champion's; a folder without one if there is none.
         drift: What of the data has drifted; "" if nothing has.
-        policy: Of the gate, and of drift: that the champion has become worse shows only here.
+        policy: Of the gate.
+        drift_policy: Of drift: that the champion has become worse shows only here.
         seed: Of the bootstrap.
 
     Raises:
@@ -86,25 +80,23 @@ def judge(
     champion, reached, differing = None, {"challenger": accuracy}, list[Disagreement]()
     if model_artifact.is_model(champion_path):
         serving = model_artifact.read(champion_path)
-        needed = {"latency", "size"} & set(policy.gate.better_on)
+        needed = {"latency", "size"} & set(policy.better_on)
         size = export.size_of(serving.path)
         found = _export(serving, requests) if needed else ExportCheck(size)
-        compared = compare(data, evaluated, name, serving, policy.gate)
-        pair = compared.pair
-        seen = seen_before(compared.keys, serving, "champion")
+        pair, keys, differing = compare(data, evaluated, name, serving, policy)
+        seen = seen_before(keys, serving, "champion")
         champion = Champion(serving.description["classes"], found, pair, seen)
-        differing = compared.differing
         if pair:
             both = {"champion": pair.champion, "challenger": pair.challenger}
             reached = {who: float(given.right.mean()) for who, given in both.items()}
             held = pair.champion.right[pair.known]  # of new classes it knew nothing when it was made either
-            worse = accuracy_drop(_when_made(serving), (float(held.mean()), len(held)), policy.drift)
+            worse = accuracy_drop(_when_made(serving), (float(held.mean()), len(held)), drift_policy)
             drift = "; ".join(filter(None, (drift, worse)))
     keys = said["keys"]
     seen = seen_before(keys, challenger, "challenger")
-    warn = policy.drift.action == "warn"
+    warn = drift_policy.action == "warn"
     challenge = GateInputs(data.classes, accuracy, len(keys), seen, exported, drift, warn, champion)
-    return Judged(verdict.decide(challenge, policy.gate, seed), reached, differing, data.source, champion is not None)
+    return Judged(verdict.decide(challenge, policy, seed), reached, differing, data.source, champion is not None)
 
 
 def seen_before(keys: np.ndarray, model: ModelFolder, who: str) -> int:

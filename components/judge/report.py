@@ -13,11 +13,8 @@ def render(judged: Judged) -> str:
         accuracy=judged.accuracy,
         source=judged.source,
         compared=judged.compared,
-        differing=[
-            (
-                heading,
-                [(image, pages.thumbnail(image.encoded)) for image in judged.differing if image.won is won],
-            )
-            for heading, won in (("Only the challenger is right", True), ("Only the champion is right", False))
-        ],
+        differing={
+            f"Only the {who} is right": [image for image in judged.differing if image.won is won]
+            for who, won in (("challenger", True), ("champion", False))
+        },
     )

@@ -1,10 +1,11 @@
 """The step as a pipeline runs it: KFP artifacts in, the verdict out."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from graftwork.artifacts.folder import write_json, write_metrics
-from graftwork.components.judge.judge import Policy, judge
+from graftwork.components.judge.judge import judge
 from graftwork.components.judge.report import render
 from graftwork.config import DriftConfig, GateConfig, validated
 from graftwork.reporting import progress
@@ -25,9 +26,9 @@ def run(
 ) -> bool:
     """Judge the KFP artifact `challenger` beside `champion`; return whether to promote it."""
     gate = validated(GateConfig, policies[0], "the parameter gate")
-    policy = Policy(gate, validated(DriftConfig, policies[1], "the parameter drift"))
-    judged = judge(images.path, evaluation.path, challenger.path, champion.path, drift, policy, seed)
-    content = {**judged.verdict.as_json(), "accuracy": judged.accuracy, "policy": gate.model_dump(mode="json")}
+    drift_policy = validated(DriftConfig, policies[1], "the parameter drift")
+    judged = judge(images.path, evaluation.path, challenger.path, champion.path, drift, gate, drift_policy, seed)
+    content = {**asdict(judged.verdict), "accuracy": judged.accuracy, "policy": gate.model_dump(mode="json")}
     write_json(verdict.path, content)
     Path(report.path).write_text(render(judged), encoding="utf-8")
     numbers = {f"{who}_accuracy": value for who, value in judged.accuracy.items()}

@@ -49,19 +49,21 @@ class Catalog:
     def add(self, file: int, row: Row, split: str) -> None:
         """Take in a row whose image is in the given shard, unless the same bytes are there already."""
         label = str(row.label)
-        seen = self._index.execute("SELECT label, source FROM images WHERE key = ?", (row.key,)).fetchone()
+        seen = self._index.execute("SELECT label, source, conflict FROM images WHERE key = ?", (row.key,)).fetchone()
         if seen is None:
             self.rows += 1
             values = (row.key, label, split, row.source, file, row.start, row.length, row.height, row.width)
             self._index.execute("INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", values)
-        elif seen[0] == label and not self._in_conflict(row.key):
+            return
+        first, source, in_conflict = seen
+        if first == label and not in_conflict:
             self.rows += 1
             self.duplicates += 1
-        else:
-            if not self._in_conflict(row.key):
-                self._index.execute("UPDATE images SET conflict = 1 WHERE key = ?", (row.key,))
-                self._index.execute("INSERT INTO rejected VALUES (?, ?)", (seen[1], _conflict(seen[0], label)))
-            self.reject(row.source, _conflict(label, seen[0]))
+            return
+        if not in_conflict:
+            self._index.execute("UPDATE images SET conflict = 1 WHERE key = ?", (row.key,))
+            self._index.execute("INSERT INTO rejected VALUES (?, ?)", (source, _conflict(first, label)))
+        self.reject(row.source, _conflict(label, first))
 
     def rejected(self) -> Iterator[tuple[str, str]]:
         """Yield source and reason of every row that is left out."""
@@ -89,9 +91,6 @@ class Catalog:
         for key, label, source, file, start, length in self._index.execute(query, (split,)):
             self._files[file].seek(start)
             yield Record(self._files[file].read(length), numbers[label], key, source)
-
-    def _in_conflict(self, key: str) -> bool:
-        return bool(self._index.execute("SELECT conflict FROM images WHERE key = ?", (key,)).fetchone()[0])
 
 
 def _conflict(label: str, other: str) -> str:

@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,21 +27,13 @@ _SAMPLE = 1000
 _BATCH = 32
 
 
-@dataclass(frozen=True)
-class Challenger:
-    """Where a challenger comes from: paths of artifacts.
-
-    Attributes:
-        images: What it was trained on.
-        model: Itself.
-    """
-
-    images: str | os.PathLike[str]
-    model: str | os.PathLike[str]
-
-
 def promote(
-    registry: Registry, source: Challenger, instead_of: int | None, verdict: Mapping[str, Any], author: Author
+    registry: Registry,
+    images_path: str | os.PathLike[str],
+    challenger_path: str | os.PathLike[str],
+    instead_of: int | None,
+    verdict: Mapping[str, Any],
+    author: Author,
 ) -> int:
     """Register a challenger and let it serve.
 
@@ -51,7 +42,8 @@ def promote(
 
     Args:
         registry: Of the model.
-        source: The challenger.
+        images_path: The images artifact that the challenger was trained on.
+        challenger_path: Its model artifact.
         instead_of: The version it was compared with; None if there was no champion.
         verdict: Of the gate, as JSON.
         author: The run.
@@ -65,7 +57,7 @@ def promote(
     known = registry.state()
     number = next((n for n, version in known.versions.items() if version.data.get("run") == author.run), None)
     if number is None:
-        data, challenger = images_artifact.read(source.images), model_artifact.read(source.model)
+        data, challenger = images_artifact.read(images_path), model_artifact.read(challenger_path)
         with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
             folder = Path(scratch) / "model"
             shutil.copytree(challenger.path, folder)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from graftwork.components.promote.promote import Challenger, keep, promote
+from graftwork.components.promote.promote import keep, promote
 from graftwork.registry.registry import Registry, author
 from graftwork.reporting import progress
 
@@ -32,8 +32,7 @@ def run(
         serving = keep(opened, version or None, who)
         progress.note(f"version {serving} serves on" if serving else "there is no champion still")
         return serving
-    source = Challenger(images.path, challenger.path)
-    serving = promote(opened, source, version or None, decided, who)
+    serving = promote(opened, images.path, challenger.path, version or None, decided, who)
     instead = f", instead of {version}" if version not in (0, serving) else ""
     progress.note(f"version {serving} is the champion{instead}")
     return serving

@@ -12,8 +12,8 @@ from graftwork.config import HeadConfig
 from graftwork.evaluation.selection import rank
 from graftwork.reporting.metering import Meter
 
-Layers = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Hidden kernel (d, h) and bias (h,), output kernel (h, k) and bias (k,)."""
+Layers = list[tuple[np.ndarray, np.ndarray]]
+"""Kernel and bias of each dense layer, first to last: (d, h) and (h,), (h, k) and (k,)."""
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 """Of Adam, as in Keras."""
@@ -62,7 +62,7 @@ def train_mlp(
             step += -(-len(labels) // config.batch_size)
             meter.images += len(labels)
         hidden_kernel, hidden_bias, kernel, bias = (variable.numpy() for variable in variables)
-        layers = (*scale.folded(hidden_kernel, hidden_bias), kernel, bias)
+        layers = [scale.folded(hidden_kernel, hidden_bias), (kernel, bias)]
         validation = validate(layers)
         curve.append(
             {
@@ -81,7 +81,7 @@ def train_mlp(
     return best[2], curve
 
 
-def _first_layers(dimensions: int, units: int, classes: int, random: np.random.Generator) -> Layers:
+def _first_layers(dimensions: int, units: int, classes: int, random: np.random.Generator) -> list[np.ndarray]:
     """Return random kernels (Glorot and Bengio, 2010, the uniform ones) and biases of zero, all float32."""
 
     def kernel(inputs: int, outputs: int) -> np.ndarray:
@@ -89,7 +89,7 @@ def _first_layers(dimensions: int, units: int, classes: int, random: np.random.G
         return random.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)
 
     hidden, output = kernel(dimensions, units), kernel(units, classes)
-    return hidden, np.zeros(units, np.float32), output, np.zeros(classes, np.float32)
+    return [hidden, np.zeros(units, np.float32), output, np.zeros(classes, np.float32)]
 
 
 def _update(

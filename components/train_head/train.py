@@ -17,7 +17,7 @@ from graftwork.artifacts.model import HEAD
 from graftwork.artifacts.model_files import HEAD_ON_BASE
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.components.train_head.linear import regularization_path
-from graftwork.components.train_head.mlp import train_mlp
+from graftwork.components.train_head.mlp import Layers, train_mlp
 from graftwork.components.train_head.parallel import mapped, undivided
 from graftwork.components.train_head.standardization import standardization
 from graftwork.config import HeadConfig
@@ -26,9 +26,6 @@ from graftwork.errors import UserError
 from graftwork.evaluation.selection import rank
 from graftwork.reporting import metering, progress
 from graftwork.reporting.metering import Meter
-
-Layers = list[tuple[np.ndarray, np.ndarray]]
-"""(kernel, bias) of each dense layer, first to last."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +163,9 @@ def try_heads(
             layers = [(kernel, bias)]
             tried(Trial("linear", layers, score(validation, layers), {"l2": penalty}))
     if config.kind in ("auto", "mlp"):
-        trained, curve = train_mlp(
-            train, classes, config, weights, scale, lambda parts: score(validation, _pairs(parts)), seed, meter
-        )
-        settings = {"hidden_units": config.hidden_units, "curve": curve}
-        tried(Trial("mlp", _pairs(trained), score(validation, _pairs(trained)), settings))
+        validate = functools.partial(score, validation)
+        layers, curve = train_mlp(train, classes, config, weights, scale, validate, seed, meter)
+        tried(Trial("mlp", layers, validate(layers), {"hidden_units": config.hidden_units, "curve": curve}))
     return trials
 
 
@@ -205,10 +200,6 @@ def as_keras(layers: Layers) -> keras.Model:
     for dense, (kernel, bias) in zip([*hidden, last], layers, strict=True):
         dense.set_weights([kernel, bias])
     return head
-
-
-def _pairs(parts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> Layers:
-    return [(parts[0], parts[1]), (parts[2], parts[3])]
 
 
 def _name(trial: Trial) -> str:

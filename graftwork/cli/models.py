@@ -87,8 +87,9 @@ def promote(
     json_: Json = False,
 ) -> None:
     """Let a version serve, without asking the gate. A model from elsewhere becomes a version first."""
+    from graftwork import storage
     from graftwork.registry.registry import Registry, author, described
-    from graftwork.registry.resolve import fetched
+    from graftwork.registry.resolve import model_uri
 
     who = author(by, why)
     if what.isdecimal():
@@ -97,7 +98,7 @@ def promote(
     else:
         opened = Registry(registry, name) if name else _open(registry, None)  # a first version makes its model
         champion = opened.state().champion
-        with fetched(what) as folder:
+        with storage.fetched(model_uri(what)) as folder:
             number = opened.register(folder, described(folder), who)
     after = opened.promote(number, champion, who)
     _tell_champion(opened.name, after.champion, "is the champion", champion, json_)

@@ -1,7 +1,6 @@
 """Labelled images as users have them: a folder with one sub-folder per class, or a table; read row by row."""
 
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -73,12 +72,9 @@ def _folder_rows(uri: str, labelled: bool) -> Iterator[Row]:
     found = False
     for file in storage.walk(uri):
         label, separator, _ = file.uri[prefix:].partition("/")
-        if not labelled:
+        if separator or not labelled:  # a file beside the class folders has no class
             found = True
-            yield Row(file.uri, None)
-        elif separator:  # a file beside the class folders has no class
-            found = True
-            yield Row(file.uri, label)
+            yield Row(file.uri, label if labelled else None)
     if not found:
         missing = not storage.is_remote(uri) and not Path(uri).exists()
         raise UserError(
@@ -118,8 +114,7 @@ def _table_rows(uri: str, needs_labels: bool) -> Iterator[Row]:
 
 
 def _chunks(uri: str) -> Iterator[pd.DataFrame]:
-    with tempfile.TemporaryDirectory(prefix="graftwork-") as scratch:
-        path = storage.local_copy(uri, Path(scratch))
+    with storage.fetched(uri) as path:
         try:
             if path.suffix.lower() == ".csv":
                 # Only an empty cell is no label: a class may be called NA.

@@ -89,7 +89,7 @@ class CurrentImages:
 
 
 def measure(before: TrainedOn, now: CurrentImages, config: DriftConfig, seed: int = 0, oddest: int = 12) -> Drift:
-    """Compare tonight's images with those that the champion was trained on.
+    """Compare the images of now with those that the champion was trained on.
 
     Args:
         before: What the champion was trained on.
@@ -103,15 +103,11 @@ def measure(before: TrainedOn, now: CurrentImages, config: DriftConfig, seed: in
     findings.append(_balance(old_counts, now.counts, config))
     old_rows, new_rows = _of_the_same_classes(before.classes[before.labels], now.labels)
     if min(len(old_rows), len(new_rows)) < FEWEST:
-        says = (
-            f"{now.new_images:,} images are new; {len(new_rows):,} of them and {len(old_rows):,} old ones of the same"
-        )
-        says += " classes are too few to compare"
-        if not len(before.labels):
-            says = (
-                "not compared: the champion was promoted by hand, or by an earlier graftwork, and does not say what its"
-            )
-            says += " images look like"
+        says = "not compared: the champion was promoted by hand, or by an earlier graftwork, and does not say what its"
+        says += " images look like"
+        if len(before.labels):
+            says = f"{now.new_images:,} images are new; {len(new_rows):,} of them and {len(old_rows):,} old ones"
+            says += " of the same classes are too few to compare"
         findings.append(Finding("images", False, None, None, says))
         return Drift(tuple(findings), now.new_images)
     level = config.level / len(STATISTICS)  # of each, so that all together keep the level (Bonferroni)

@@ -1,8 +1,7 @@
 """The rules of the gate, one function each. A rule says what it measured, against which limit, and whether it holds."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,10 +43,6 @@ class Rule:
     number: float | None
     limit: float | None
     says: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ version of a model has no champion to beat.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from graftwork.config import GateConfig
 from graftwork.gate import rules
@@ -69,10 +68,6 @@ class Verdict:
     promote: bool
     reason: str
     rules: tuple[Rule, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return {"promote": self.promote, "reason": self.reason, "rules": [rule.as_json() for rule in self.rules]}
 
 
 def decide(challenge: GateInputs, policy: GateConfig, seed: int = 0) -> Verdict:

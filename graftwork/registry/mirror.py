@@ -6,7 +6,6 @@ nobody else has: of two promotions at once both would win.
 
 import asyncio
 import json
-from collections.abc import Coroutine
 from typing import Any
 
 from graftwork.errors import UserError, in_one_line
@@ -42,7 +41,7 @@ def follow(url: str, registry: Registry, author: str) -> None:
     if not known.versions:
         return
     try:
-        client = model_registry.ModelRegistry(url, author=author, async_runner=_to_its_end)
+        client = model_registry.ModelRegistry(url, author=author, async_runner=asyncio.run)
         _register_new(client, registry, known, author)
         _update(client, registry.name, known)
     except Exception as error:  # the client raises whatever its own libraries do
@@ -90,7 +89,3 @@ def _properties(known: State, number: int, version: Version) -> dict[str, Any]:
     numbers = {key: float(value) for key, value in version.metrics.items() if isinstance(value, int | float)}
     texts = {f"data_{key}": str(value) for key, value in version.data.items()}
     return {"alias": known.alias_of(number), "classes": json.dumps(version.classes), **numbers, **texts}
-
-
-def _to_its_end(task: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(task)

@@ -1,7 +1,5 @@
 """What a user names, and which model that is: a folder, the output of a run, or a registry for its champion."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from graftwork import storage
@@ -11,22 +9,11 @@ from graftwork.registry.registry import Registry
 from graftwork.registry.state import FILE
 
 
-@contextmanager
-def fetched(model: str) -> Iterator[Path]:
-    """Yield a local folder with the model that a user names.
+def model_uri(model: str) -> str:
+    """Return where the model is that a user names.
 
     Args:
         model: A model folder, the output of a run, or a model in a registry for its champion: a path or gs:// URI.
-
-    Raises:
-        UserError: Nothing is there, or the model has no champion.
-    """
-    with storage.fetched(model_uri(model)) as folder:
-        yield folder
-
-
-def model_uri(model: str) -> str:
-    """Return where the model is that a user names, see `fetched`.
 
     Raises:
         UserError: There is no model, or it is one in a registry and has no champion.

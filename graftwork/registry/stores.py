@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from graftwork import storage
 from graftwork.data.streams import map_in_order
@@ -204,12 +204,8 @@ class BucketStore:
 
     def versions(self) -> list[int]:
         """See `Store.versions`."""
-        found = []
-        for blob in self._blobs(""):
-            number, _, rest = blob.name[len(self._name("")) :].partition("/")
-            if rest == WHOLE and _is_number(number):
-                found.append(int(number))
-        return sorted(found)
+        names = (file.uri.removeprefix(f"{self.uri}/").partition("/") for file in storage.walk(self.uri))
+        return sorted(int(number) for number, _, rest in names if rest == WHOLE and _is_number(number))
 
     def publish(self, folder: Path, number: int) -> None:
         """See `Store.publish`."""
@@ -226,22 +222,15 @@ class BucketStore:
 
     def remove(self, number: int) -> None:
         """See `Store.remove`."""
-        whole = self._name(f"{number}/{WHOLE}")
-        for blob in sorted(self._blobs(f"{number}/"), key=lambda blob: blob.name != whole):
-            with buckets.plain_words(self.uri):
-                self._delete(blob)
-
-    def _delete(self, blob: Any) -> None:
         from google.api_core.exceptions import NotFound
 
-        with suppress(NotFound):  # somebody else removes the same version
-            blob.delete(retry=buckets.patience())
-
-    def _blobs(self, below: str) -> list[Any]:
         bucket, _ = buckets.split(self.uri)
+        whole = self._name(f"{number}/{WHOLE}")
         with buckets.plain_words(self.uri):
-            listing = buckets.client().list_blobs(bucket, prefix=self._name(below), retry=buckets.patience())
-            return list(listing)
+            listing = buckets.client().list_blobs(bucket, prefix=self._name(f"{number}/"), retry=buckets.patience())
+            for blob in sorted(listing, key=lambda blob: blob.name != whole):
+                with suppress(NotFound):  # somebody else removes the same version
+                    blob.delete(retry=buckets.patience())
 
     def _name(self, name: str) -> str:
         return f"{buckets.split(self.uri)[1]}/{name}".lstrip("/")

@@ -100,6 +100,7 @@ def run(
         StepError: A step crashed or was killed.
     """
     published = results(output)
+    _require_room_for(published)
     with executed(pipeline, parameters, output, listener, image, mounts) as done:
         _publish(Path(done.outputs["model"].path), published.model)
         _publish(Path(done.outputs["report"].path), published.report)
@@ -262,6 +263,17 @@ def _locked(output: Path) -> Iterator[None]:
             next = "wait for it, or pass another folder: --output DIR"
             raise UserError("another run is writing to the output folder", {"output": output}, next) from None
         yield
+
+
+def _require_room_for(published: Results) -> None:
+    """Make sure, before the work, that nothing of another kind is where the results go: that is the user's."""
+    folders = {published.model: True, published.report: False, published.metrics: False}
+    for place, is_folder in folders.items():
+        if place.exists() and place.is_dir() != is_folder:
+            facts = {"there": place, "expected": "a folder" if is_folder else "a file"}
+            raise UserError(
+                "something else is where a result goes", facts, next="move it, or pass another --output DIR"
+            )
 
 
 def _publish(source: Path, target: Path) -> None:

@@ -169,7 +169,7 @@ class TestCache:
     def test_so_they_have_to_the_last_digits_where_the_cache_is_float32(
         self, prepared: Path, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(caching, "_half_is_enough", lambda sample, parts: False)
+        monkeypatch.setattr(caching, "_half_is_enough", lambda sample, labels, parts: False)
         without, cached = (
             self.curve(prepared, head, tmp_path / cache, cache=cache, augment=False) for cache in ("never", "always")
         )

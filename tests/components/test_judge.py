@@ -10,7 +10,7 @@ from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model, trained_on
 from graftwork.artifacts.images import Images
 from graftwork.artifacts.trained_on import TrainedOn
-from graftwork.components.judge.judge import Judged, Policy, judge
+from graftwork.components.judge.judge import Judged, judge
 from graftwork.components.judge.report import render
 from graftwork.config import DriftConfig, GateConfig
 from graftwork.errors import UserError
@@ -18,9 +18,17 @@ from graftwork.errors import UserError
 from champions import NOBODY, champion, keys
 
 
-def judged(prepared: Path, flow: Path, serving: Path, policy: Policy | None = None, drift: str = "") -> Judged:
+def judged(
+    prepared: Path,
+    flow: Path,
+    serving: Path,
+    policy: GateConfig | None = None,
+    drift: str = "",
+    drift_policy: DriftConfig | None = None,
+) -> Judged:
     challenger, evaluation = flow / "trained-selected", flow / "trained-evaluation"
-    return judge(prepared, evaluation, challenger, serving, drift, policy or Policy(), seed=0)
+    policies = policy or GateConfig(), drift_policy or DriftConfig()
+    return judge(prepared, evaluation, challenger, serving, drift, *policies, seed=0)
 
 
 def failed(verdict: Judged) -> set[str]:
@@ -76,7 +84,7 @@ def test_a_champion_that_does_not_say_what_it_was_trained_on(prepared: Path, flo
 
 def test_what_the_data_check_found_counts(prepared: Path, flow: Path, tmp_path: Path) -> None:
     serving = champion(flow, tmp_path)
-    held = judged(prepared, flow, serving, Policy(drift=DriftConfig(action="hold")), "drift in brightness")
+    held = judged(prepared, flow, serving, drift="drift in brightness", drift_policy=DriftConfig(action="hold"))
     assert failed(held) == {"data"}
     let_pass = judged(prepared, flow, serving, drift="drift in brightness")
     assert let_pass.verdict.promote
@@ -88,7 +96,7 @@ def test_labels_that_have_changed_show_in_the_champion(prepared: Path, flow: Pat
     description = json.loads((serving / model.DESCRIPTION).read_text())
     description["metrics"]["test"] |= {"accuracy": 0.99, "n": 1000}
     (serving / model.DESCRIPTION).write_text(json.dumps(description))
-    held = judged(prepared, flow, serving, Policy(drift=DriftConfig(action="hold")))
+    held = judged(prepared, flow, serving, drift_policy=DriftConfig(action="hold"))
     assert failed(held) == {"data"}
     assert "of the test images, 0.9900 when it was made" in held.verdict.reason
 
@@ -100,7 +108,7 @@ def test_images_of_new_classes_count_where_they_are_allowed(prepared: Path, flow
     left_out = judged(prepared, flow, serving)
     assert failed(left_out) == {"classes", "better"}
     assert left_out.accuracy["champion"] == left_out.accuracy["challenger"]
-    policy = Policy(GateConfig(allow_new_classes=True, allow_gone_classes=True))
+    policy = GateConfig(allow_new_classes=True, allow_gone_classes=True)
     allowed = judged(prepared, flow, serving, policy)
     assert allowed.verdict.promote, allowed.verdict.reason
     red = sum(record.label == 2 for record in images_artifact.read(prepared).records("test"))
@@ -109,7 +117,7 @@ def test_images_of_new_classes_count_where_they_are_allowed(prepared: Path, flow
 
 
 def test_slices_are_patterns_over_sources(prepared: Path, flow: Path, tmp_path: Path) -> None:
-    policy = Policy(GateConfig(slices={"reds": "red/*", "none": "nothing/*"}))
+    policy = GateConfig(slices={"reds": "red/*", "none": "nothing/*"})
     found = judged(prepared, flow, champion(flow, tmp_path), policy)
     assert found.verdict.promote
     rule = next(rule for rule in found.verdict.rules if rule.rule == "no class falls")
@@ -122,4 +130,4 @@ def test_an_evaluation_of_another_model_is_refused(prepared: Path, flow: Path, t
     content = json.loads((other / "evaluation.json").read_text())
     (other / "evaluation.json").write_text(json.dumps({**content, "images": "0" * 64}))
     with pytest.raises(UserError, match="not of this model and these images"):
-        judge(prepared, other, flow / "trained-selected", flow / "none", "", Policy(), seed=0)
+        judge(prepared, other, flow / "trained-selected", flow / "none", "", GateConfig(), DriftConfig(), seed=0)

@@ -9,7 +9,7 @@ from graftwork.artifacts import model
 from graftwork.artifacts.trained_on import TrainedOn
 from graftwork.components.extract_features.extract import extract_features
 from graftwork.components.load_base_model.load import load_base_model
-from graftwork.components.promote.promote import Challenger, keep, promote
+from graftwork.components.promote.promote import keep, promote
 from graftwork.components.train_head.train import train_head
 from graftwork.config import HeadConfig
 from graftwork.registry.registry import Author, Registry
@@ -18,16 +18,13 @@ from champions import NOBODY, champion, keys
 
 
 def test_a_version_carries_what_it_was_trained_on(prepared: Path, flow: Path, tmp_path: Path) -> None:
-    registry, source = (
-        Registry(str(tmp_path / "models"), "m"),
-        Challenger(prepared, flow / "trained-selected"),
-    )
+    registry, source = Registry(str(tmp_path / "models"), "m"), (prepared, flow / "trained-selected")
     run = Author("graftwork", "the first", run="r1", inputs="i1")
     verdict = {"promote": True, "reason": "the first", "rules": []}
-    assert promote(registry, source, None, verdict, run) == 1
+    assert promote(registry, *source, None, verdict, run) == 1
     before = registry.state()
     Path(registry.uri, "models.config").unlink()  # it died before it could write that
-    assert promote(registry, source, None, verdict, run) == 1  # the step is tried again
+    assert promote(registry, *source, None, verdict, run) == 1  # the step is tried again
     assert registry.state() == before
     assert "versions: 1 " in Path(registry.uri, "models.config").read_text()
     entry = before.versions[1]
@@ -43,12 +40,12 @@ def test_a_version_carries_what_it_was_trained_on(prepared: Path, flow: Path, tm
 
 
 def test_a_step_that_is_tried_again_leaves_what_a_person_has_done(prepared: Path, flow: Path, tmp_path: Path) -> None:
-    registry, source = Registry(str(tmp_path / "models"), "m"), Challenger(prepared, flow / "trained-selected")
+    registry, source = Registry(str(tmp_path / "models"), "m"), (prepared, flow / "trained-selected")
     verdict = {"promote": True, "reason": "better", "rules": []}
     for version, run in enumerate(("r1", "r2")):
-        promote(registry, source, version or None, verdict, Author("graftwork", run=run))
+        promote(registry, *source, version or None, verdict, Author("graftwork", run=run))
     registry.rollback(Author("ann", "too slow"))
-    assert promote(registry, source, 1, verdict, Author("graftwork", run="r2")) == 1
+    assert promote(registry, *source, 1, verdict, Author("graftwork", run="r2")) == 1
     assert registry.state().champion == 1
 
 

@@ -1,5 +1,6 @@
 """Heads on cached features."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -275,7 +276,7 @@ def test_the_hidden_layer_learns_as_keras_does(tmp_path: Path, monkeypatch: pyte
     _, curve = mlp.train_mlp(split, 3, config, weights, scale, validate, 5, Meter())
     random = np.random.default_rng(5)
     network = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)])
-    network.set_weights(list(mlp._first_layers(6, 8, 3, random)))
+    network.set_weights(mlp._first_layers(6, 8, 3, random))
     network.compile(keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     for layers in history:
         for rows, labels in split.chunks(random.permutation(-(-len(split) // split.chunk_rows))):
@@ -285,7 +286,7 @@ def test_the_hidden_layer_learns_as_keras_does(tmp_path: Path, monkeypatch: pyte
                 inputs = (rows[chosen] - scale.mean) / scale.deviation
                 network.train_on_batch(inputs, labels[chosen], sample_weight=weights[labels[chosen]])
         kernel, bias, *output = network.get_weights()
-        for ours, theirs in zip(layers, (*scale.folded(kernel, bias), *output), strict=True):
+        for ours, theirs in zip(itertools.chain(*layers), (*scale.folded(kernel, bias), *output), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-3 * np.abs(theirs).max())
     assert [epoch["epoch"] for epoch in curve] == [1, 2]
     assert curve[1]["loss"] < curve[0]["loss"]

@@ -331,7 +331,7 @@ def test_adjusted_p_values_keep_their_order_and_are_no_smaller(p_values: list[fl
 
 @settings(deadline=None)
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 1000))
-def test_the_smallest_gain_is_below_the_observed_one(wins: int, losses: int, others: int) -> None:
+def test_the_lower_bound_of_the_gain_is_below_the_observed_one(wins: int, losses: int, others: int) -> None:
     count = wins + losses + others
     assert gain_lower_bound(wins + 1, losses, count + 1, 0.025) >= gain_lower_bound(wins, losses + 1, count + 1, 0.025)
     assert gain_lower_bound(wins, losses, count, 0.025) <= (wins - losses) / count + 1e-12
@@ -358,7 +358,7 @@ def bounded(gain: float, share: float, count: int, margin: float, level: float =
 
 @pytest.mark.parametrize("count", [50, 200, 1000])
 @pytest.mark.parametrize("share", [0.0001, 0.002, 0.01, 0.03])
-def test_the_smallest_gain_keeps_its_level_on_any_number_of_images(count: int, share: float) -> None:
+def test_the_lower_bound_of_the_gain_keeps_its_level_on_any_number_of_images(count: int, share: float) -> None:
     assert bounded(-0.01, share, count, margin=0.01) <= 0.033
     assert bounded(-0.03, share, count, margin=0.01) <= 0.02
 

@@ -109,6 +109,15 @@ class TestLocalRun:
         with pytest.raises(UserError, match="the output folder cannot be written"):
             run(tmp_path / "file" / "out")
 
+    @pytest.mark.parametrize("name", ["model", "report.html"])
+    def test_a_thing_of_another_kind_where_a_result_goes_is_left_alone(self, tmp_path: Path, name: str) -> None:
+        theirs = tmp_path / name
+        theirs.write_text("mine") if name == "model" else theirs.mkdir()
+        with pytest.raises(UserError, match="something else is where a result goes"):
+            run(tmp_path)
+        assert theirs.exists()
+        assert not (tmp_path / ".pipeline").exists()
+
     def test_no_temporary_file_is_left_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "temporary").mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))

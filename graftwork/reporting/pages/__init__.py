@@ -16,7 +16,7 @@ def render(package: str, template: str, **values: Any) -> str:
     Args:
         package: In which the template lies; it extends page.html.j2.
         template: Its file.
-        values: What it shows.
+        values: What it shows. Templates have `thumbnail` besides.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("graftwork.reporting.pages", "")]),
@@ -25,7 +25,7 @@ def render(package: str, template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template).render(thumbnail=thumbnail, **values)
 
 
 def thumbnail(encoded: bytes) -> str:

@@ -1,18 +1,17 @@
-"""KerasHub presets open as base models; needs KerasHub, an optional extra."""
+"""KerasHub presets open as base models; KerasHub is an optional extra of the package, and among what tests need."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import keras
+import keras_hub as hub
 import numpy as np
 import pytest
 
 from graftwork.base_models.formats.kerashub import backbone_of_preset, is_preset_folder
 from graftwork.config import ScaleOffset
 from graftwork.errors import UserError
-
-hub = pytest.importorskip("keras_hub")
 
 _RESNET = {
     "input_conv_filters": [64],
