@@ -39,32 +39,33 @@ def list_schedules(context: typer.Context, address: dict[str, Any], json_: Json 
 
 @schedules.command()
 @takes("address", ADDRESS)
-def pause(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
+def pause(context: typer.Context, name: Name, address: dict[str, Any], json_: Json = False) -> None:
     """Pause a schedule; what runs goes on."""
-    _change("pause", name, context, address)
+    _change("pause", name, context, address, json_)
 
 
 @schedules.command()
 @takes("address", ADDRESS)
-def resume(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
+def resume(context: typer.Context, name: Name, address: dict[str, Any], json_: Json = False) -> None:
     """Resume a schedule."""
-    _change("resume", name, context, address)
+    _change("resume", name, context, address, json_)
 
 
 @schedules.command()
 @takes("address", ADDRESS)
-def delete(context: typer.Context, name: Name, address: dict[str, Any]) -> None:
+def delete(context: typer.Context, name: Name, address: dict[str, Any], json_: Json = False) -> None:
     """Delete a schedule; its runs stay."""
-    _change("delete", name, context, address)
+    _change("delete", name, context, address, json_)
 
 
-def _change(verb: "Verb", name: str, context: typer.Context, given: dict[str, Any]) -> None:
+def _change(verb: "Verb", name: str, context: typer.Context, given: dict[str, Any], as_json: bool) -> None:
     from graftwork.kubeflow import schedules as recurring
 
     # The options may stand before the verb or after it.
     kubeflow = connect({key: given[key] or context.obj[key] for key in given})
-    recurring.change(kubeflow, name, verb)
-    print(f"{name}: {verb}d")
+    with answering(as_json) as answer:
+        recurring.change(kubeflow, name, verb)
+        answer.say(f"{name}: {verb}d", schedule=name, change=f"{verb}d")
 
 
 def _as_facts(run: Any) -> dict[str, Any]:

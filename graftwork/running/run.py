@@ -119,6 +119,8 @@ def run(
         >>> run.model.predict("a.jpg")[0].label in run.model.classes
         True
     """
+    if pipeline == "retraining":  # which leaves a version in a registry, and no model in the output folder
+        raise UserError("retraining is not run like the others", next=["graftwork retrain", "graftwork.retrain(...)"])
     given = settings_of(config, {"data": data, "base_model": base_model, "output": output}, settings)
     in_image = image_for(runner, image, mounts)
     chosen, parameters, steps = on_this_machine(pipeline, given)

@@ -123,7 +123,7 @@ class TestForMachines:
         assert (made["schedule"], made["change"], made["cron"]) == ("birds", "created", "0 30 3 * * *")
         (listed,) = answered_list(*host)
         assert listed["next"] == made["due"][0]
-        graftwork("schedules", "pause", "birds", *host)
+        assert answered("schedules", "pause", "birds", *host) == {"schedule": "birds", "change": "paused"}
         assert answered_list(*host) == [{**listed, "active": False, "next": None}]
 
 

@@ -115,3 +115,8 @@ class TestOutcome:
         assert "drift   models/shelf/reports/1/drift.html" in str(kept)
         assert "worse &lt;b&gt;" in kept._repr_html_()
         assert repr(graftwork.Outcome("unchanged", "", 3, "", **fields)) == "nothing has changed; version 3 serves"
+
+
+def test_retraining_is_sent_to_its_own_function() -> None:
+    with pytest.raises(graftwork.UserError, match="graftwork retrain"):
+        graftwork.run("photos", "base.keras", pipeline="retraining")
