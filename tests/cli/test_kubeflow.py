@@ -123,7 +123,9 @@ class TestForMachines:
         assert (made["schedule"], made["change"], made["cron"]) == ("birds", "created", "0 30 3 * * *")
         (listed,) = answered_list(*host)
         assert listed["next"] == made["due"][0]
-        assert answered("schedules", "pause", "birds", *host) == {"schedule": "birds", "change": "paused"}
+        paused = json.loads(graftwork("schedules", "pause", "birds", *host, "--json").stdout)
+        assert paused == {"schedule": "birds", "change": "paused"}
+        assert set(paused) == documented.keys("schedules pause")
         assert answered_list(*host) == [{**listed, "active": False, "next": None}]
 
 
