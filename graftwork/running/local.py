@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graftwork.errors import UserError
+from graftwork.errors import UserError, in_one_line
 from graftwork.reporting import levels, progress
 from graftwork.running import containers, housekeeping, kfp_internals, processes
 from graftwork.storage import whole
@@ -168,9 +168,12 @@ def _run(
         except Exception as error:
             if lines.error is not None:
                 raise UserError(*lines.error) from None
-            step = lines.failed or lines.step or "the pipeline"
-            reason = lines.crash or "\n".join(lines.last) or str(error)
-            raise StepError(f"{step} failed: {reason}\n  log  {output / LOG}") from error
+            step = lines.failed or lines.step
+            said = (
+                "\n".join(lines.last) if step else ""
+            )  # what KFP says before a step runs tells nobody why it does not
+            reason = lines.crash or said or f"{type(error).__name__}: {in_one_line(error)}"
+            raise StepError(f"{step or 'the pipeline'} failed: {reason}\n  log  {output / LOG}") from error
     return dict(task.outputs)
 
 

@@ -14,7 +14,7 @@ from graftwork.errors import UserError
 from graftwork.running import local
 
 from commands import COMMAND, wait_for
-from small_pipeline import run
+from small_pipeline import run, small
 
 
 def started(events: list[dict[str, Any]]) -> list[str]:
@@ -108,6 +108,10 @@ class TestLocalRun:
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match="the output folder cannot be written"):
             run(tmp_path / "file" / "out")
+
+    def test_what_keeps_any_step_from_running_is_said(self, tmp_path: Path) -> None:
+        with pytest.raises(local.StepError, match=r"the pipeline failed: .*value"):
+            local.run(small, {}, tmp_path, lambda event: None)
 
     @pytest.mark.parametrize("name", ["model", "report.html"])
     def test_a_thing_of_another_kind_where_a_result_goes_is_left_alone(self, tmp_path: Path, name: str) -> None:
