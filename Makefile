@@ -19,7 +19,7 @@ test: $(VENV)/.ready-dev             ## The tests, in parallel, without the slow
 	$(BIN)/pytest -n auto -m "not slow" tests
 
 test-slow: $(VENV)/.ready-dev        ## The end-to-end tests and every architecture
-	$(BIN)/pytest -n 3 --dist loadgroup -rs -m slow tests
+	$(BIN)/pytest -n 2 --dist loadgroup -rs --durations=15 -m slow tests
 
 lint: $(VENV)/.ready-dev             ## Style, types, layers
 	$(BIN)/ruff check .
