@@ -25,10 +25,19 @@ assert (root / "py.typed").exists()
 """
 
 
+def copy_of_sources(folder: Path) -> Path:
+    """Copy what a wheel is made of: in the checkout, an earlier build would lend it modules that are gone."""
+    for room in ("graftwork", "components", "pipelines"):
+        shutil.copytree(ROOT / room, folder / room, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    sources, folder = copy_of_sources(tmp_path_factory.mktemp("sources")), tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(sources)]
     subprocess.run(command, check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     return built
@@ -78,8 +87,7 @@ def test_a_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
 
 def test_a_clone_is_whole_for_a_python_that_is_started_inside_it(tmp_path: Path) -> None:
     # Python looks into the current folder first: there the package must have its steps too, installed or not.
-    for folder in ("graftwork", "components", "pipelines"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True)
+    copy_of_sources(tmp_path)
     subprocess.run([sys.executable, "-c", IMPORTS, str(tmp_path)], check=True, capture_output=True, cwd=tmp_path)
 
 
