@@ -271,12 +271,12 @@ def _locked(output: Path) -> Iterator[None]:
 def _require_room_for(published: Results) -> None:
     """Make sure, before the work, that nothing of another kind is where the results go: that is the user's."""
     folders = {published.model: True, published.report: False, published.metrics: False}
-    for place, is_folder in folders.items():
-        if place.exists() and place.is_dir() != is_folder:
-            facts = {"there": place, "expected": "a folder" if is_folder else "a file"}
-            raise UserError(
-                "something else is where a result goes", facts, next="move it, or pass another --output DIR"
-            )
+    with contextlib.suppress(OSError):  # a folder that cannot be looked into is refused as one that cannot be written
+        for place, is_folder in folders.items():
+            if place.exists() and place.is_dir() != is_folder:
+                facts = {"there": place, "expected": "a folder" if is_folder else "a file"}
+                next = "move it, or pass another --output DIR"
+                raise UserError("something else is where a result goes", facts, next)
 
 
 def _publish(source: Path, target: Path) -> None:
