@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from graftwork.config import Config
     from graftwork.kubeflow.compiling import Compiled, Site
     from graftwork.kubeflow.connection import Kubeflow
-    from graftwork.kubeflow.runs import Version
+    from graftwork.kubeflow.submitting import Version
 
 _FORMATS = ("ir", "kubernetes-manifest")
 Pipeline = Annotated[
@@ -145,13 +145,13 @@ def submit(
     json_: Json = False,
 ) -> None:
     """Upload a pipeline to Kubeflow, if it has changed, and start a run."""
-    from graftwork.kubeflow import runs
+    from graftwork.kubeflow import submitting
 
     compiled, parameters = _job(pipeline, config_file, set_, _site(site))
     kubeflow = connect(address)
     with answering(json_) as answer:
         version = _upload(kubeflow, compiled, answer)
-        run_id = runs.submit(
+        run_id = submitting.submit(
             kubeflow,
             version,
             parameters,
@@ -160,7 +160,7 @@ def submit(
             service_account=service_account,
             caching=not no_cache,
         )
-        link = runs.link_to_run(kubeflow, run_id)
+        link = kubeflow.link_to_run(run_id)
         answer.say(f"run       {run_id}", run=run_id)
         answer.say(f"follow    {link}", link=link)
         if watch_:
@@ -257,7 +257,7 @@ def _job(
 ) -> tuple["Compiled", dict[str, Any]]:
     """Return the compiled pipeline and its parameters; whatever can be found wrong with them is found here."""
     from graftwork import config
-    from graftwork.kubeflow import compiling, runs
+    from graftwork.kubeflow import compiling, submitting
 
     settings: Config = config.load(config_file, dict(config.parse_override(text) for text in sets or []))
     if Path(pipeline).suffix in (".yaml", ".yml"):
@@ -273,7 +273,7 @@ def _job(
                 "or give another one: --image REGISTRY/NAME:TAG",
                 file=sys.stderr,
             )
-    runs.check_for_cluster(settings, compiled)
+    submitting.check_for_cluster(settings, compiled)
     parameters = config.as_parameters(settings, compiled.parameters)
     missing = set(compiled.required) - set(parameters)
     if missing:
@@ -290,19 +290,19 @@ def connect(options: dict[str, Any]) -> "Kubeflow":
 
 
 def _upload(kubeflow: "Kubeflow", compiled: "Compiled", answer: Answer) -> "Version":
-    from graftwork.kubeflow import runs
+    from graftwork.kubeflow import submitting
 
-    version = runs.upload(kubeflow, compiled)
+    version = submitting.upload(kubeflow, compiled)
     line = f"pipeline  {compiled.name} {version.name}{'' if version.new else ', as it was there'}"
     answer.say(line, pipeline=compiled.name, version=version.name, uploaded=version.new)
     return version
 
 
 def _follow(kubeflow: "Kubeflow", run_id: str, answer: Answer) -> None:
-    from graftwork.kubeflow import runs
+    from graftwork.kubeflow import watching
 
     try:
-        succeeded = runs.watch(kubeflow, run_id, lambda line: answer.say(f"{datetime.now():%H:%M:%S}  {line}"))
+        succeeded = watching.watch(kubeflow, run_id, lambda line: answer.say(f"{datetime.now():%H:%M:%S}  {line}"))
     except KeyboardInterrupt:
         print(f"the run goes on; follow it again: graftwork watch {run_id}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None

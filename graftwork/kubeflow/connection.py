@@ -142,6 +142,10 @@ class Kubeflow:
         """Return the address of a page of Kubeflow's interface."""
         return f"{os.environ.get('KF_PIPELINES_UI_ENDPOINT') or self.host or '/pipeline'}/#/{path}"
 
+    def link_to_run(self, run_id: str) -> str:
+        """Return the address of a run's page."""
+        return self.link(f"runs/details/{run_id}")
+
     def find(self, list_: Callable[..., Any], items: str, name: str, **scope: Any) -> list[Any]:
         """Return everything of a display name.
 

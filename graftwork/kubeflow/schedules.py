@@ -10,7 +10,7 @@ from croniter import croniter
 
 from graftwork.errors import UserError
 from graftwork.kubeflow.connection import Kubeflow
-from graftwork.kubeflow.runs import EXPERIMENT, Version, experiment
+from graftwork.kubeflow.submitting import EXPERIMENT, Version, experiment
 
 Verb = Literal["pause", "resume", "delete"]
 TIME_ZONE = "the time zone of Kubeflow's scheduler: UTC, unless CRON_SCHEDULE_TIMEZONE is set for it"

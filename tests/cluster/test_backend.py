@@ -7,32 +7,15 @@ KFP_BASE_MODEL      a base model, likewise
 """
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+
+from cluster.backend import graftwork, job
 
 WANTED = ("KFP_HOST", "GRAFTWORK_IMAGE", "KFP_DATA", "KFP_BASE_MODEL")
 MISSING = [name for name in WANTED if not os.environ.get(name)]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=f"no cluster: {', '.join(MISSING)} not set")]
 SCHEDULE = "graftwork-test"
-
-
-def graftwork(*arguments: str) -> subprocess.CompletedProcess[str]:
-    address = ["--host", os.environ["KFP_HOST"]]
-    if os.environ.get("KFP_NAMESPACE"):
-        address += ["--namespace", os.environ["KFP_NAMESPACE"]]
-    command = [Path(sys.executable).with_name("graftwork"), *arguments, *address]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def job() -> list[str]:
-    options = ["--set", f"data={os.environ['KFP_DATA']}", "--set", f"base_model={os.environ['KFP_BASE_MODEL']}"]
-    options += ["--set", "cluster.accelerators=0", "--set", "fine_tune.layers=1", "--set", "fine_tune.epochs=1"]
-    if os.environ.get("KFP_DATA_VOLUME"):
-        options += ["--data-volume", os.environ["KFP_DATA_VOLUME"]]
-    return options
 
 
 @pytest.mark.parametrize("shards", ["1", "2"])
