@@ -30,7 +30,7 @@ COPY --from=build /package/opt/graftwork /opt/graftwork
 USER 1000:0
 WORKDIR /tmp
 ENV PATH=/opt/graftwork/bin:$PATH HOME=/tmp USER=graftwork \
-    PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=2
+    PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1
 # What follows the image's name is graftwork's to read, except for the programs with which KFP starts a step.
 ENTRYPOINT ["/bin/sh", "-c", \
     "case \"$1\" in sh|bash|python*|graftwork|/*) exec \"$@\" ;; *) exec graftwork \"$@\" ;; esac", "graftwork"]

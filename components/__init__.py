@@ -7,5 +7,10 @@ import os
 
 from graftwork._version import __version__
 
+if os.environ.get("_KFP_RUNTIME") == "true":  # KFP's executor is about to run a step, and has imported only this
+    from graftwork.reporting import quiet
+
+    quiet.quieten_step()
+
 IMAGE = os.environ.get("GRAFTWORK_IMAGE", f"graftwork:{__version__}")
 """The container image every step runs in on a cluster; built from the Dockerfile."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from graftwork import storage
+from graftwork.artifacts.kfp_metadata import describe
 from graftwork.data.shards import Shard
 from graftwork.prediction.model import open_model
 from graftwork.reporting import progress
@@ -16,7 +17,7 @@ def run(model: str, data: str, output: str, predictions: Any, shard: str) -> Non
     folder = Path(predictions.path)
     name = f"predictions-{share.number:05}-of-{share.total:05}.parquet"
     done = open_model(model).predict_to(data, folder / name, shard)
-    predictions.metadata["images"], predictions.metadata["unreadable"] = done.images, done.unreadable
+    describe(predictions, images=done.images, unreadable=done.unreadable)
     if output:
         storage.upload(folder / name, storage.join(output, name))
     progress.note(f"{done.images:,} images labelled, {done.unreadable:,} could not be read")

@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+from graftwork.artifacts import digests
 from graftwork.artifacts import images as images_artifact
 from graftwork.artifacts import model as model_artifact
-from graftwork.artifacts.folder import write_json, write_metrics
+from graftwork.artifacts.folder import write_json
+from graftwork.artifacts.kfp_metadata import write_metrics
 from graftwork.components.evaluate.evaluate import evaluate
 from graftwork.components.evaluate.report import render
 from graftwork.evaluation.selection import select
-from graftwork.reporting.progress import note, step
+from graftwork.reporting.progress import note, result, step
 
 _MOST_SHOWN = 200
 """Classes in the matrix that KFP shows: it goes into its metadata store, whose messages hold no more than 4 MiB."""
@@ -62,6 +64,7 @@ def run(
         reason,
     )
     Path(report.path).write_text(page, encoding="utf-8")
+    result({"step": "evaluate", "files": {"report": digests.of_file(report.path)}})
     for name, splits in reached.items():
         low, high = splits["test"]["accuracy_interval"]
         note(f"{name}: test accuracy {splits['test']['accuracy']:.4f} (95 % between {low:.4f} and {high:.4f})")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from graftwork.artifacts.kfp_metadata import describe
 from graftwork.components.find_champion.find import find, inputs_fingerprint
 from graftwork.config import RetrainingConfig, validated
 from graftwork.reporting import progress
@@ -21,5 +22,5 @@ def run(
     config = validated(RetrainingConfig, {"warm_start": warm_start}, "the parameter warm_start")
     inputs = inputs_fingerprint(network, [*others, warm_start])
     found = find(registry, name, champion.path, inputs, config.warm_start, run)
-    champion.metadata["version"] = found.version
+    describe(champion, version=found.version)
     return found.changed, found.version, found.starts, found.inputs, found.stored_size

@@ -4,10 +4,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from graftwork.artifacts.folder import write_metrics
+from graftwork.artifacts.kfp_metadata import describe, write_metrics
 from graftwork.components.fine_tune.fine_tune import CANDIDATE, fine_tune
 from graftwork.components.fine_tune.training import best_epoch
 from graftwork.config import FineTuneConfig, parse_point, parse_precision, validated
+from graftwork.networks import devices
 from graftwork.reporting.progress import step
 
 
@@ -24,12 +25,13 @@ def run(
 ) -> None:
     """Fine-tune the KFP artifact `head` on `images` and write the classifier to `model`."""
     tf.config.experimental.enable_op_determinism()
+    devices.warn_of_missing_gpu()
     chosen = parse_point(point)
     config = validated(FineTuneConfig, {**settings, **chosen}, "the parameter fine_tune")
     candidate = "-".join([CANDIDATE, *map(str, chosen.values())])
     written = fine_tune(images.path, head.path, model.path, config, seed, candidate, parse_precision(precision))
     trained = written.description["training"].get("fine_tune", {})
-    model.metadata["fine_tuned_layers"] = trained.get("layers", 0)
+    describe(model, fine_tuned_layers=trained.get("layers", 0))
     results: dict[str, float] = {}
     if trained:
         best = best_epoch(trained["curve"])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from graftwork.artifacts.kfp_metadata import describe
 from graftwork.components.ingest_images.ingest import ingest
 from graftwork.data.shards import Shard
 from graftwork.reporting.progress import step
@@ -13,4 +14,4 @@ def run(
 ) -> None:
     """Ingest a shard of `data` into the KFP artifact `ingested`."""
     written = ingest(data, fingerprint, Shard.parse(shard), input_size, ingested.path, stored_size, at_least)
-    ingested.metadata["rows"] = written.size
+    describe(ingested, rows=written.size)

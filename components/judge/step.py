@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from graftwork.artifacts.folder import write_json, write_metrics
+from graftwork.artifacts.folder import write_json
+from graftwork.artifacts.kfp_metadata import write_metrics
 from graftwork.components.judge.judge import judge
 from graftwork.components.judge.report import render
 from graftwork.config import DriftConfig, GateConfig, validated

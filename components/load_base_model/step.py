@@ -3,6 +3,7 @@
 from typing import Any
 
 from graftwork.artifacts import code
+from graftwork.artifacts.kfp_metadata import describe
 from graftwork.components.load_base_model.load import load_base_model
 from graftwork.config import parse_preprocessing
 from graftwork.reporting.progress import step
@@ -28,6 +29,5 @@ def run(
     else:
         found = parse_preprocessing(preprocessing)
         base = load_base_model(uri, model.path, found, input_size or None, feature_layer, architecture, allowed)
-    model.metadata["base_model"] = instead or uri
-    model.metadata["feature_layer"] = base.description["feature_layer"]
+    describe(model, base_model=instead or uri, feature_layer=base.description["feature_layer"])
     return (max(base.input_size),)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graftwork.artifacts.folder import write_metrics
+from graftwork.artifacts.kfp_metadata import describe, write_metrics
 from graftwork.components.prepare_data.prepare import prepare
 from graftwork.config import PrepareConfig, validated
 from graftwork.data.shards import shards
@@ -14,8 +14,7 @@ def run(ingested: list[Any], images: Any, metrics: Any, settings: dict[str, Any]
     """Prepare the ingested shards into the KFP artifact `images`; return the shares in which to extract features."""
     config = validated(PrepareConfig, settings, "the parameter prepare")
     written = prepare([shard.path for shard in ingested], images.path, config)
-    images.metadata["classes"] = len(written.classes)
-    images.metadata["fingerprint"] = written.fingerprint
+    describe(images, classes=len(written.classes), fingerprint=written.fingerprint)
     results = {f"{split}_images": written.size(split) for split in written.counts}
     results |= {"rejected": written.rejected, "duplicates": written.duplicates}
     write_metrics(metrics, results)

@@ -15,6 +15,7 @@ def run(status: Any, registry: str, name: str, run: str, outcome: Any, notify: s
     content = outcome_of(registry, name, run, status.state or "", progress.failure() or status.error_message or "")
     write_json(outcome.path, content)
     progress.note(f"{content['outcome']}: {content['why']}")
+    progress.result({"step": "report_outcome", "outcome": content})
     try:
         if notify:
             deliver(content, notify)

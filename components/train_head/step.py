@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from graftwork.artifacts.folder import write_metrics
+from graftwork.artifacts.kfp_metadata import describe, write_metrics
 from graftwork.components.train_head.train import train_head
 from graftwork.config import HeadConfig, validated
 from graftwork.reporting.progress import step
@@ -17,7 +17,7 @@ def run(features: list[Any], base_model: Any, model: Any, metrics: Any, head: di
     config = validated(HeadConfig, head, "the parameter head")
     written = train_head([shard.path for shard in features], base_model.path, model.path, config, seed)
     trained = written.description["training"]["head"]
-    model.metadata["head"] = trained["kind"]
+    describe(model, head=trained["kind"])
     results = {
         "validation_accuracy": trained["validation"]["accuracy"],
         "validation_loss": trained["validation"]["loss"],

@@ -16,13 +16,6 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None
         file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_metrics(metrics: Any, numbers: Mapping[str, float]) -> None:
-    """Write numbers to a KFP artifact of metrics: for KFP to show, and as JSON."""
-    for name, number in numbers.items():
-        metrics.log_metric(name, number)
-    write_json(metrics.path, numbers)
-
-
 def write_description(
     path: Path, content: Mapping[str, Any], profile: Callable[[], Mapping[str, Any]] | None = None
 ) -> None:

@@ -1,7 +1,8 @@
 """What a running step tells the person who waits: progress, notes, errors.
 
-On a cluster these are plain log lines, as many as GRAFTWORK_LOG_LEVEL asks for. A local run sets GRAFTWORK_EVENTS, and
-every line becomes one JSON object behind a marker, which `graftwork.running.local` turns into progress bars.
+On a cluster these are plain log lines, as many as GRAFTWORK_LOG_LEVEL asks for, and why a step failed is left with its
+container too. A local run sets GRAFTWORK_EVENTS, and every line becomes one JSON object behind a marker, which
+`graftwork.running.local` turns into progress bars.
 """
 
 import contextlib
@@ -12,17 +13,22 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 from graftwork.errors import EXIT_CODE, UserError, in_one_line
-from graftwork.reporting import levels
+from graftwork.reporting import levels, termination
 
 EVENTS_VARIABLE = "GRAFTWORK_EVENTS"
 FOLDER_VARIABLE = "GRAFTWORK_RUN_FOLDER"
 """Names a folder that all steps of a local run share, and that goes with it."""
 MARKER = "::graftwork::"
+RESULT = "graftwork result: "
+"""What a line with a step's result begins with on a cluster, where the log is all that comes to the terminal."""
+_LONGEST_RESULT = 60 * 1024
+"""Bytes; Kubeflow's server reads archived logs in lines of up to 64 KiB."""
 _EVENT_SECONDS = 0.25
 _LOG_SECONDS = 15.0
 _PROCESS = secrets.token_hex(4)
@@ -37,7 +43,8 @@ T = TypeVar("T")
 def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate the function behind a pipeline step: report its start, end, seconds and peak memory.
 
-    A UserError ends the process with exit code 2 and its message alone; anything else keeps its traceback.
+    A UserError ends the process with exit code 2 and its message alone; anything else keeps its traceback. On a
+    cluster, why it failed or was stopped is also left as the container's termination message.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -46,14 +53,16 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             started = time.monotonic()
             _emit("start", f"{name}: started", step=name)
             try:
-                result = function(*args, **kwargs)
+                with contextlib.nullcontext() if _events_wanted() else termination.of_signals(name):
+                    result = function(*args, **kwargs)
             except UserError as error:
-                _record_failure(in_one_line(error))
-                _emit("error", f"error: {error}", message=str(error))
+                _record_failure(in_one_line(error), f"error: {error}")
+                _emit("error", f"error: {error}", logging.ERROR, message=str(error))
                 raise SystemExit(EXIT_CODE) from None
             except Exception as error:
-                _record_failure(f"{name}: {type(error).__name__}: {in_one_line(error)}")
-                _emit("crash", f"{name}: failed", message=f"{type(error).__name__}: {error}")
+                summary = f"{name}: {type(error).__name__}: {in_one_line(error)}"
+                _record_failure(summary, f"{summary}\n{traceback.format_exc()}")
+                _emit("crash", f"{name}: failed", logging.ERROR, message=f"{type(error).__name__}: {error}")
                 raise
             seconds, peak = time.monotonic() - started, peak_memory_mib()
             _emit("end", f"{name}: {seconds:.1f} s, {peak:.0f} MiB at most", step=name, seconds=seconds, peak_mib=peak)
@@ -73,6 +82,26 @@ def failure() -> str:
 def note(text: str) -> None:
     """Tell the user one finding of the running step, such as how many images were kept."""
     _emit("note", text, text=text)
+
+
+def warn(text: str) -> None:
+    """Tell the user one finding that they will want to do something about."""
+    _emit("note", f"warning: {text}", logging.WARNING, text=f"warning: {text}")
+
+
+def result(document: Mapping[str, Any]) -> None:
+    """Say on a cluster, whatever the log level, in one line what came out of a step; a local run has it in files.
+
+    Args:
+        document: What JSON can hold; "step" says which step this is.
+    """
+    if _events_wanted():
+        return
+    line = RESULT + json.dumps(document, separators=(",", ":"))
+    if len(line) > _LONGEST_RESULT:
+        warn(f"the result of {document['step']} is too long for a line of the log; it is in the step's outputs")
+        return
+    _say(line)
 
 
 def track(items: Iterable[T], total: int | None, what: str) -> Iterator[T]:
@@ -130,11 +159,13 @@ def peak_memory_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
-def _record_failure(text: str) -> None:
-    """Tell later steps of a local run why this one failed."""
+def _record_failure(summary: str, whole: str) -> None:
+    """Tell later steps of a local run why this one failed; on a cluster, whoever asks Kubernetes."""
+    if not _events_wanted():
+        termination.write(whole)
     if path := _failure_file():
         with contextlib.suppress(OSError), path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(summary)
 
 
 def _failure_file() -> Path | None:
@@ -146,8 +177,12 @@ def _events_wanted() -> bool:
     return bool(os.environ.get(EVENTS_VARIABLE))
 
 
-def _emit(event: str, text: str, /, **fields: Any) -> None:
+def _emit(event: str, text: str, level: int = logging.INFO, /, **fields: Any) -> None:
     if _events_wanted():
-        print(MARKER + json.dumps({"event": event, "process": _PROCESS, **fields}), flush=True)
-    elif levels.says(logging.ERROR if event in ("error", "crash") else logging.INFO):
-        print(text, file=sys.stderr if event == "error" else sys.stdout, flush=True)
+        _say(MARKER + json.dumps({"event": event, "process": _PROCESS, **fields}))
+    elif levels.says(level):
+        _say(text, sys.stderr if event == "error" else sys.stdout)
+
+
+def _say(text: str, file: TextIO | None = None) -> None:
+    print(text + "\n", end="", file=file, flush=True)  # written at once: what other threads write is not within a line
