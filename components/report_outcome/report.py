@@ -16,7 +16,14 @@ SCHEMA = "graftwork.outcome/1"
 _OUTCOMES = {"promote": "promoted", "keep": "kept"}
 _FAILED = ("FAILED", "CANCELED", "CANCELLED", "ERROR")
 _TIMEOUT_SECONDS = 30
-_ATTEMPTS = Retry(total=4, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None)
+_ATTEMPTS = Retry(
+    total=7,  # with pauses of 0, 2, 4, 8, 16, 32 and 60 seconds, two minutes together
+    backoff_factor=1,
+    backoff_max=60,
+    backoff_jitter=1,
+    status_forcelist=(408, 429, 500, 502, 503, 504),
+    allowed_methods=None,  # also POST: who is told twice sees by the run that it is the same
+)
 
 
 def outcome_of(registry: str, name: str, run: str, state: str, error: str = "") -> dict[str, Any]:
@@ -62,7 +69,7 @@ def outcome_of(registry: str, name: str, run: str, state: str, error: str = "") 
 
 
 def deliver(content: dict[str, Any], notify: str) -> None:
-    """Send an outcome to a webhook, or write it to a file.
+    """Send an outcome to a webhook, or write it to a file; for two minutes again, where nobody answers.
 
     Raises:
         UserError: Nobody takes it.

@@ -16,7 +16,7 @@ from typing import Protocol
 from graftwork import storage
 from graftwork.data.streams import map_in_order
 from graftwork.errors import UserError
-from graftwork.storage import buckets
+from graftwork.storage import buckets, faults
 
 WHOLE = "saved_model.pb"
 _LOCK = ".lock"
@@ -91,29 +91,34 @@ class FolderStore:
         """See `Store.read`."""
         try:
             with self._reading():
-                content = (self._folder / name).read_bytes()
+                content = faults.retried((self._folder / name).read_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return content, hashlib.sha256(content).hexdigest()
 
     def replace(self, name: str, content: bytes, generation: str | None) -> bool:
         """See `Store.replace`. The lock is the operating system's: it goes with the process that holds it."""
-        with self._writing(), (self._folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            found = self.read(name)
-            if (found and found[1]) != generation:
-                return False
+
+        def attempt() -> None:
             aside = self._folder / f".{name}.partial"
             aside.write_bytes(content)
             _flush(aside)
             aside.replace(self._folder / name)
             _flush(self._folder)
+
+        with self._writing(), faults.retried((self._folder / _LOCK).open, "w") as lock:
+            faults.retried(fcntl.flock, lock, fcntl.LOCK_EX)
+            found = self.read(name)
+            if (found and found[1]) != generation:
+                return False
+            faults.retried(attempt)
             return True
 
     def versions(self) -> list[int]:
         """See `Store.versions`."""
         with self._reading():
-            found = [path for path in self._folder.iterdir() if _is_number(path.name)] if self._folder.is_dir() else []
+            there = faults.retried(os.listdir, self._folder) if self._folder.is_dir() else []
+            found = [self._folder / name for name in there if _is_number(name)]
             return sorted(int(path.name) for path in found if (path / WHOLE).is_file())
 
     def publish(self, folder: Path, number: int) -> None:
@@ -214,7 +219,7 @@ class BucketStore:
         def upload(path: Path) -> None:
             name = self._name(f"{number}/{path.relative_to(folder).as_posix()}")
             with buckets.plain_words(self.uri):
-                buckets.bucket(self.uri).blob(name).upload_from_filename(str(path))
+                buckets.bucket(self.uri).blob(name).upload_from_filename(str(path), retry=buckets.patience())
 
         for _ in map_in_order(upload, [path for path in files if path != folder / WHOLE]):
             pass

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from graftwork.errors import UserError, in_one_line
+from graftwork.storage import faults
 from graftwork.storage.local import Stat, hidden
 
 SCHEME = "gs://"
-_PATIENCE_SECONDS = 30.0
 
 
 def stat(uri: str) -> Stat | None:
@@ -39,7 +39,7 @@ def read(uri: str) -> bytes:
 
     with plain_words(uri):
         try:
-            return bytes(_blob(uri).download_as_bytes())
+            return bytes(_blob(uri).download_as_bytes(retry=patience()))
         except NotFound:
             raise FileNotFoundError(uri) from None
 
@@ -47,13 +47,13 @@ def read(uri: str) -> bytes:
 def write(uri: str, content: bytes) -> None:
     """See `storage.write`."""
     with plain_words(uri):
-        _blob(uri).upload_from_string(content)
+        _blob(uri).upload_from_string(content, retry=patience())
 
 
 def upload(file: Path, uri: str) -> None:
     """See `storage.upload`."""
     with plain_words(uri):
-        _blob(uri).upload_from_filename(str(file))
+        _blob(uri).upload_from_filename(str(file), retry=patience())
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def local_copy(uri: str, folder: Path) -> Path:
         path = target / file.uri.removeprefix(uri).lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         with plain_words(uri):
-            _blob(file.uri).download_to_filename(str(path))
+            _blob(file.uri).download_to_filename(str(path), retry=patience())
     return target
 
 
@@ -107,10 +107,13 @@ def client() -> Any:
 
 
 def patience() -> Any:
-    """Return how long to try again where a look at a bucket is not answered: downloads may take longer."""
+    """Return how a request to a bucket is tried again: after 408, 429, 5xx or a lost connection, ever later.
+
+    It is passed to every request: without it, some versions of the client try an upload once.
+    """
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return DEFAULT_RETRY.with_timeout(_PATIENCE_SECONDS)
+    return DEFAULT_RETRY.with_timeout(faults.patience_seconds())
 
 
 @contextmanager
