@@ -2,6 +2,8 @@
 
 What the emulator from PyPI leaves out and a registry needs: ifGenerationMatch is enforced, on uploads and on deletes,
 atomically; a download may name a generation. `on_write` is told of every write, before it is done and after it.
+`faults` are what the next requests get for an answer: a status, "dropped" for a connection that is closed, "cut" for a
+download of which half arrives.
 """
 
 import itertools
@@ -26,6 +28,7 @@ class FakeBuckets:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], tuple[int, bytes]] = {}
         self.on_write: Callable[[str], None] = lambda moment: None
+        self.faults: list[int | str] = []
         self.lock = threading.Lock()
         self.uploads: dict[str, tuple[str, dict[str, str], bytearray]] = {}
         self.numbers = itertools.count(1_700_000_000_000_001)
@@ -110,6 +113,22 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        faults = self.server.buckets.faults
+        if not faults or (faults[0] == "cut" and "alt=media" not in self.path):
+            return True
+        self.close_connection = True
+        fault = faults.pop(0)
+        self._body()
+        if isinstance(fault, int):
+            self._answer(fault)
+        elif fault == "cut":
+            content = self.server.buckets.objects[self._asked()[0], str(self._asked()[1])][1]
+            self._send(200, content[: len(content) // 2], {"Content-Length": str(len(content))})
+        return False
+
     def do_GET(self) -> None:
         bucket, name, parameters, there = self._asked()
         if name is None:
@@ -121,9 +140,18 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None or ("generation" in parameters and int(parameters["generation"]) != found[0]):
             self._answer(404)
         elif parameters.get("alt") == "media":
-            self._send(200, found[1], {"Content-Type": "application/octet-stream"})
+            self._send_content(found[1])
         else:
             self._answer(200, metadata)
+
+    def _send_content(self, content: bytes) -> None:
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        kind = {"Content-Type": "application/octet-stream"}
+        if start:  # a client goes on where a connection was lost
+            there = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self._send(206, content[start:], {**kind, "Content-Range": there})
+        else:
+            self._send(200, content, kind)
 
     def do_POST(self) -> None:
         bucket, name, parameters, there = self._asked()
@@ -184,13 +212,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, content: dict[str, Any] | None = None) -> None:
         if status >= 400:
-            content = {"error": {"code": status, "message": {404: "not there", 412: "conditionNotMet"}[status]}}
+            said = {404: "not there", 412: "conditionNotMet"}.get(status, "out of order")
+            content = {"error": {"code": status, "message": said}}
         body = json.dumps(content).encode() if content else b""
         self._send(status, body, {"Content-Type": "application/json"})
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(body))}.items():
+        for key, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(key, value)
         self.end_headers()
         self.wfile.write(body)

@@ -43,7 +43,8 @@ def outcome_of(registry: str, name: str, run: str, state: str, error: str = "") 
         outcome ("promoted", "kept", "unchanged" or "failed"), why, champion (the version that serves now; None if there
         is none, or the registry does not say), report (a folder of pages), model, registry, run, and at, the time.
     """
-    outcome, why, champion, report = "failed", error or f"it ended without a verdict; KFP calls it {state}", None, ""
+    called = f"; KFP calls it {state}" if state in _FAILED else ""  # what else it says of such a run is not so
+    outcome, why, champion, report = "failed", error or f"it ended without a verdict{called}", None, ""
     try:
         known = Registry(registry, name).state()
         champion = known.champion

@@ -51,9 +51,9 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             started = time.monotonic()
-            _emit("start", f"{name}: started", step=name)
             try:
                 with contextlib.nullcontext() if _events_wanted() else termination.of_signals(name):
+                    _emit("start", f"{name}: started", step=name)
                     result = function(*args, **kwargs)
             except UserError as error:
                 _record_failure(in_one_line(error), f"error: {error}")

@@ -1,5 +1,6 @@
 """What a step tells: lines for a log, or events for a local run."""
 
+import json
 import subprocess
 import sys
 
@@ -88,3 +89,47 @@ def test_on_a_cluster_the_log_level_hides_what_is_no_error(
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == expected
     assert said.err == "error: no\n"
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "error"])
+def test_on_a_cluster_a_result_is_one_line_at_any_level(
+    level: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(progress.EVENTS_VARIABLE, raising=False)
+    monkeypatch.setenv("GRAFTWORK_LOG_LEVEL", level)
+    document = {"step": "sow", "why": "dry\nand «cold»", "seeds": [1, 0.5]}
+    progress.result(document)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.isascii()
+    assert json.loads(line.removeprefix("graftwork result: ")) == document
+
+
+def test_a_local_run_has_its_results_in_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(progress.EVENTS_VARIABLE, "1")
+    progress.result({"step": "sow"})
+    assert capsys.readouterr().out == ""
+
+
+def test_a_result_that_a_log_cannot_hold_is_not_in_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(progress.EVENTS_VARIABLE, raising=False)
+    progress.result({"step": "sow", "seeds": ["x" * 1000] * 64})
+    assert capsys.readouterr().out.startswith("warning: the result of sow is too long")
+
+
+def test_a_warning_is_said_where_notes_are_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(progress.EVENTS_VARIABLE, raising=False)
+    for level, said in (("warning", "warning: frost\n"), ("error", "")):
+        monkeypatch.setenv("GRAFTWORK_LOG_LEVEL", level)
+        progress.note("sun")
+        progress.warn("frost")
+        assert capsys.readouterr().out == said
+    monkeypatch.setenv(progress.EVENTS_VARIABLE, "1")
+    progress.warn("frost")
+    event = progress.parse(capsys.readouterr().out) or {}
+    assert (event["event"], event["text"]) == ("note", "warning: frost")
