@@ -39,7 +39,7 @@ def warn_of_missing_gpu() -> None:
     if (given or any(_DEVICE_FILES.glob("nvidia[0-9]*"))) and not tf.config.list_physical_devices("GPU"):
         progress.warn(
             "there is a GPU, but TensorFlow does not see it, so this step runs on the CPU: the image has to be of the "
-            "variant gpu, and the node's driver new enough for its CUDA"
+            "variant gpu, and the node's driver new enough for its CUDA; GRAFTWORK_LOG_LEVEL=debug shows what is wrong"
         )
 
 
