@@ -128,6 +128,7 @@ class FakeKubeflow:
         self.runs: dict[str, Json] = {}
         self.recurring_runs: dict[str, Json] = {}
         self.logs: dict[tuple[str, str], Log] = {}
+        self.log_status = 0  # of the answer of a proxy that does not let requests for logs through
         self.artifacts: dict[tuple[str, str], bytes] = {}
         self.requests: list[Request] = []
         self.violations: list[str] = []
@@ -696,6 +697,9 @@ def _http_handler(fake: FakeKubeflow) -> type[BaseHTTPRequestHandler]:
             """Stream a pod's log, to its end if it is to be followed; a server without it says so in its own words."""
             fake.requests.append(request)
             log = fake.logs.get((run_id, node_id))
+            if fake.log_status:
+                self._send(fake.log_status, "text/html", b"<html>no such page</html>")
+                return
             if log is None:
                 self._send(400, "application/json", b'{"error_message":"failed to get the log of the pod"}')
                 return

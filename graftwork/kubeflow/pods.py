@@ -10,6 +10,7 @@ from typing import Any
 
 _RUN_LABEL = "pipeline/runid"
 _NODE_ANNOTATION = "workflows.argoproj.io/node-id"
+_CONFIGURATION = "KUBECONFIG"  # which the client itself reads but once
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _TIMEOUT = (3, 10)  # seconds to connect, and to wait for an answer
 _PULLING = ("ContainerCreating", "PodInitializing", "")
@@ -50,7 +51,7 @@ def _api(context: str | None) -> Any:
         if _IN_CLUSTER in os.environ and not context:
             config.load_incluster_config()
         else:
-            config.load_kube_config(context=context)
+            config.load_kube_config(os.environ.get(_CONFIGURATION), context)  # None: the usual place
     except Exception:  # the client has many ways to say that there is none
         return None
     return client.CoreV1Api()

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from graftwork.kubeflow.connection import Kubeflow
 from graftwork.kubeflow.fetching import EVERYTHING
-from graftwork.kubeflow.watching import Watched, watch
+from graftwork.kubeflow.watching import POLL_SECONDS, Watched, watch
 from graftwork.reporting.display import Display, show_outcome, show_results
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def shown(kubeflow: Kubeflow, run_id: str, console: "Console") -> Watched:
+def shown(kubeflow: Kubeflow, run_id: str, console: "Console", poll_seconds: float = POLL_SECONDS) -> Watched:
     """Follow a run to its end, print what its steps do and say, and what came out.
 
     Raises:
@@ -20,7 +20,7 @@ def shown(kubeflow: Kubeflow, run_id: str, console: "Console") -> Watched:
     display = Display(console, [], clock=True)
     with display.running():
         try:
-            watched = watch(kubeflow, run_id, display)
+            watched = watch(kubeflow, run_id, display, poll_seconds)
         finally:
             display.leave()
     _show_results(kubeflow, run_id, watched, console)

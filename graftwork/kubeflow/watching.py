@@ -14,7 +14,7 @@ from graftwork.kubeflow.plan import Planned, place_of, planned, step_name
 from graftwork.kubeflow.pods import Pods
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-_POLL_SECONDS = 5.0
+POLL_SECONDS = 5.0
 _PATIENCE_SECONDS = 600.0
 """For so long a server that does not answer is asked again."""
 _SILENT_SECONDS = 15.0
@@ -57,7 +57,7 @@ class Watched:
         return self.state == "succeeded"
 
 
-def watch(kubeflow: Kubeflow, run_id: str, tell: Tell, poll_seconds: float = _POLL_SECONDS) -> Watched:
+def watch(kubeflow: Kubeflow, run_id: str, tell: Tell, poll_seconds: float = POLL_SECONDS) -> Watched:
     """Follow a run to its end; lost connections are made again.
 
     Args:
