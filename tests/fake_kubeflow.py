@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -203,22 +203,14 @@ class FakeKubeflow:
         if run["state"] in FINISHED:
             run["finished_at"] = self._now()
 
-    def set_state(self, run_id: str, state: str, tasks: Mapping[str, str] | None = None, error: str = "") -> None:
-        """Move a run, and the tasks given by display name, to a state such as RUNNING, SUCCEEDED or FAILED."""
+    def set_state(self, run_id: str, state: str, error: str = "") -> None:
+        """Move a run to a state such as RUNNING, SUCCEEDED or FAILED."""
         with self._lock:
-            run, now = self.runs[run_id], self._now()
-            failure = {"error": ApiError(500, error).body} if error else {}
-            run |= {"state": state} | failure
-            run["state_history"].append({"update_time": now, "state": state} | failure)
-            if state in FINISHED:
-                run["finished_at"] = now
-            details = run.setdefault("run_details", {"task_details": []})["task_details"]
-            by_name = {task["display_name"]: task for task in details}
-            for name, task_state in (tasks or {}).items():
-                if name not in by_name:
-                    by_name[name] = _new_task(run_id, name, now)
-                    details.append(by_name[name])
-                _move_task(by_name[name], task_state, now)
+            self._move_run(run_id, state)
+            if error:
+                failure = {"error": ApiError(500, error).body}
+                self.runs[run_id] |= failure
+                self.runs[run_id]["state_history"][-1] |= failure
 
     def respond(self, request: Request) -> tuple[int, Json] | None:
         """The status and body of the answer, or None where the connection is to be dropped."""
@@ -540,20 +532,6 @@ def _message(**fields: Any) -> Json:
 
 def _new_id() -> str:
     return str(uuid.uuid4())
-
-
-def _new_task(run_id: str, name: str, now: str) -> Json:
-    times = {"create_time": now, "start_time": NEVER, "end_time": NEVER}
-    return {"run_id": run_id, "task_id": _new_id(), "display_name": name, "state_history": []} | times
-
-
-def _move_task(task: Json, state: str, now: str) -> None:
-    task["state"] = state
-    task["state_history"].append({"update_time": now, "state": state})
-    if state != "PENDING" and task["start_time"] == NEVER:
-        task["start_time"] = now
-    if state in FINISHED:
-        task["end_time"] = now
 
 
 def _require(holds: object, message: str) -> None:

@@ -112,7 +112,9 @@ class _Task:
 
     label: str
     tries: int
-    told: str = ""
+    attempt: int = 0
+    running: bool = False
+    ended: bool = False
     waiting: str = ""
     followers: dict[str, Follower] = field(default_factory=dict)
 
@@ -176,7 +178,7 @@ class _Watcher:
         return _Task(plan.label(step, iterations, self._known), plan.tries)
 
     def _look_at(self, task: _Task, node: Node, reasons: Mapping[str, str], terminated: bool) -> None:
-        if task.told == "ended":
+        if task.ended:
             return
         if node.cached:
             self._end(task, "cached", "=", "blue", "from the cache")
@@ -189,19 +191,17 @@ class _Watcher:
             self._failed(task, node, terminated)
 
     def _look_at_pod(self, task: _Task, node: Node, number: int, pod: Attempt, reasons: Mapping[str, str]) -> None:
-        if number and pod.node_id not in task.followers:
-            before = node.attempts[number - 1]
-            why = self._why(task, before) or _POD_GONE
-            self._say("↻", "yellow", task.label, f"attempt {number + 1} of {max(task.tries, number + 1)}: {_last(why)}")
-            task.told = ""
+        if number > task.attempt:
+            task.attempt, task.running = number, False
+            why = _last(self._why(task, node.attempts[number - 1]) or _POD_GONE)
+            self._say("↻", "yellow", task.label, f"attempt {number + 1} of {max(task.tries, number + 1)}: {why}")
         if pod.state == "PENDING":
             self._look_at_waiting(task, pod, reasons.get(pod.node_id, ""))
-            if number:
-                task.followers.setdefault(pod.node_id, self._follower(task, pod))
-        elif pod.node_id not in task.followers:
-            if task.told != "running":
-                task.told = "running"
-                self._tell({"event": "start", "step": task.label, "process": task.label})
+            return
+        if not task.running:
+            task.running = True
+            self._tell({"event": "start", "step": task.label, "process": task.label})
+        if pod.node_id not in task.followers:
             task.followers[pod.node_id] = self._follower(task, pod)
 
     def _follower(self, task: _Task, pod: Attempt) -> Follower:
@@ -229,11 +229,12 @@ class _Watcher:
 
     def _failed(self, task: _Task, node: Node, terminated: bool) -> None:
         pod = node.attempts[-1] if node.attempts else node.driver
-        if terminated or pod is None:
+        if pod and pod.node_id not in task.followers:
+            task.followers[pod.node_id] = self._follower(task, pod)
+        why = (pod and self._why(task, pod)) or _NO_LOG
+        if pod is None or (terminated and not why.startswith("error: ")):  # it may have failed before
             self._end(task, "terminated", "✗", "red", "terminated")
             return
-        task.followers.setdefault(pod.node_id, self._follower(task, pod))
-        why = self._why(task, pod) or _NO_LOG
         self._end(task, "failed", "✗", "red", f"failed  {_measured(pod, {}).strip()}".rstrip())
         for line in why.splitlines():
             self._tell({"event": "reason", "text": line})
@@ -260,8 +261,8 @@ class _Watcher:
             self._logs_missing = True
             self._say("!", "yellow", "logs", _LOG_GONE if follower.problem.status == _BAD_REQUEST else _NO_LOGS)
         if found := follower.reader.results:
-            self._results[found["step"]] = found
-            self._artifacts[found["step"]] = follower.reader.artifacts()
+            step = found.get("step", task.label)
+            self._results[step], self._artifacts[step] = found, follower.reader.artifacts()
             self._known |= found.get("items", {})
 
     def _skip(self, place: Step) -> None:
@@ -272,7 +273,7 @@ class _Watcher:
             self._say("-", "dim", "skipped", ", ".join(names))
 
     def _end(self, task: _Task, state: str, mark: str, style: str, text: str) -> None:
-        task.told = "ended"
+        task.ended = True
         self._steps[task.label] = state
         self._tell(
             {"event": "state", "step": task.label, "process": task.label, "mark": mark, "style": style, "text": text}
