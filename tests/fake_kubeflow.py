@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -24,10 +24,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import yaml
 from jsonschema import Draft4Validator, FormatChecker
 
+from fake_workflow import Workflow
+
 Json = dict[str, Any]
 
 CONTRACT = Path(__file__).parent / "kubeflow_api" / "contract.json"
+ANSWERS = Path(__file__).parent / "kubeflow_api" / "answers"
+"""What a real server, of version 2.17, has answered: runs, and logs of pods; their long lines are cut."""
 ROOT = "/apis/v2beta1"
+_LOG_PATH = re.compile(r"/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log")
 NEVER = "1970-01-01T00:00:00Z"
 FINISHED = {"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"}
 LISTED_FIELDS = {"name", "display_name", "description", "created_at", "namespace", "state", "status"}
@@ -67,6 +72,14 @@ class ApiError(Exception):
         detail = {"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": message}
         self.status = status
         self.body = {"code": code, "message": message, "details": [detail]}
+
+
+@dataclass
+class Log:
+    """What a pod has said so far."""
+
+    text: str = ""
+    ended: bool = False
 
 
 @dataclass
@@ -114,6 +127,9 @@ class FakeKubeflow:
         self.versions: dict[str, Json] = {}
         self.runs: dict[str, Json] = {}
         self.recurring_runs: dict[str, Json] = {}
+        self.logs: dict[tuple[str, str], Log] = {}
+        self.log_status = 0  # of the answer of a proxy that does not let requests for logs through
+        self.artifacts: dict[tuple[str, str], bytes] = {}
         self.requests: list[Request] = []
         self.violations: list[str] = []
         self._contract = Contract(json.loads(CONTRACT.read_text()))
@@ -156,22 +172,45 @@ class FakeKubeflow:
         with self._lock:
             self._failures.append(_Failure(status, message, times, drop, delay, path))
 
-    def set_state(self, run_id: str, state: str, tasks: Mapping[str, str] | None = None, error: str = "") -> None:
-        """Move a run, and the tasks given by display name, to a state such as RUNNING, SUCCEEDED or FAILED."""
+    def show(self, run_id: str, state: str, workflow: Workflow, *history: str) -> None:
+        """Let a run be as a workflow is; `history` are states that it passed on the way to this one."""
         with self._lock:
-            run, now = self.runs[run_id], self._now()
-            failure = {"error": ApiError(500, error).body} if error else {}
-            run |= {"state": state} | failure
-            run["state_history"].append({"update_time": now, "state": state} | failure)
-            if state in FINISHED:
-                run["finished_at"] = now
-            details = run.setdefault("run_details", {"task_details": []})["task_details"]
-            by_name = {task["display_name"]: task for task in details}
-            for name, task_state in (tasks or {}).items():
-                if name not in by_name:
-                    by_name[name] = _new_task(run_id, name, now)
-                    details.append(by_name[name])
-                _move_task(by_name[name], task_state, now)
+            self._move_run(run_id, *history, state)
+            self.runs[run_id]["run_details"] = json.loads(json.dumps(workflow.details()))
+
+    def replay(self, run_id: str, recorded: str) -> Json:
+        """Let a run be as a real server has shown one; returns what was recorded."""
+        answer: Json = json.loads((ANSWERS / f"{recorded}.json").read_text())
+        with self._lock:
+            kept = {name: answer.get(name) for name in ("state", "state_history", "finished_at", "run_details")}
+            self.runs[run_id] |= {name: value for name, value in kept.items() if value}
+        return answer
+
+    def log(self, run_id: str, node_id: str, text: str | None = None, *, ended: bool = True) -> "Log":
+        """Give a pod a log, or more of it; `text` may be the name of a recorded one, as in "log-fine-tune"."""
+        with self._lock:
+            log = self.logs.setdefault((run_id, node_id), Log())
+            recorded = ANSWERS / f"{text}.txt"
+            log.text += (recorded.read_text() if "\n" not in (text or "") and recorded.is_file() else text) or ""
+            log.ended = ended
+            return log
+
+    def _move_run(self, run_id: str, *states: str) -> None:
+        run = self.runs[run_id]
+        for state in states:
+            run["state"] = state
+            run["state_history"].append({"update_time": self._now(), "state": state})
+        if run["state"] in FINISHED:
+            run["finished_at"] = self._now()
+
+    def set_state(self, run_id: str, state: str, error: str = "") -> None:
+        """Move a run to a state such as RUNNING, SUCCEEDED or FAILED."""
+        with self._lock:
+            self._move_run(run_id, state)
+            if error:
+                failure = {"error": ApiError(500, error).body}
+                self.runs[run_id] |= failure
+                self.runs[run_id]["state_history"][-1] |= failure
 
     def respond(self, request: Request) -> tuple[int, Json] | None:
         """The status and body of the answer, or None where the connection is to be dropped."""
@@ -495,20 +534,6 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-def _new_task(run_id: str, name: str, now: str) -> Json:
-    times = {"create_time": now, "start_time": NEVER, "end_time": NEVER}
-    return {"run_id": run_id, "task_id": _new_id(), "display_name": name, "state_history": []} | times
-
-
-def _move_task(task: Json, state: str, now: str) -> None:
-    task["state"] = state
-    task["state_history"].append({"update_time": now, "state": state})
-    if state != "PENDING" and task["start_time"] == NEVER:
-        task["start_time"] = now
-    if state in FINISHED:
-        task["end_time"] = now
-
-
 def _require(holds: object, message: str) -> None:
     if not holds:
         raise ApiError(400, f"Invalid input error: {message}")
@@ -633,13 +658,54 @@ def _http_handler(fake: FakeKubeflow) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             query = dict(parse_qsl(url.query, keep_blank_values=True))
             body = _parse_body(headers.get("content-type", ""), raw)
-            response = fake.respond(Request(self.command, url.path, query, body, headers))
+            request = Request(self.command, url.path, query, body, headers)
+            if match := _LOG_PATH.fullmatch(url.path):
+                self._serve_log(request, match[1], match[2])
+                return
+            if url.path == "/artifacts/get":
+                self._serve_artifact(request)
+                return
+            response = fake.respond(request)
             if response is None:
                 return
             status, answer = response
-            content = json.dumps(answer).encode()
+            self._send(status, "application/json", json.dumps(answer).encode())
+
+        def _serve_log(self, request: Request, run_id: str, node_id: str) -> None:
+            """Stream a pod's log, to its end if it is to be followed; a server without it says so in its own words."""
+            fake.requests.append(request)
+            log = fake.logs.get((run_id, node_id))
+            if fake.log_status:
+                self._send(fake.log_status, "text/html", b"<html>no such page</html>")
+                return
+            if log is None:
+                self._send(400, "application/json", b'{"error_message":"failed to get the log of the pod"}')
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.end_headers()
+            sent = 0
+            while True:
+                ended = log.ended or "follow" not in request.query
+                self.wfile.write(log.text[sent:].encode())
+                self.wfile.flush()
+                sent = len(log.text)
+                if ended:
+                    return
+                time.sleep(0.02)
+
+        def _serve_artifact(self, request: Request) -> None:
+            """Serve a file of the artifact store, as Kubeflow's interface does; of a folder it knows nothing."""
+            fake.requests.append(request)
+            content = fake.artifacts.get((request.query.get("bucket", ""), request.query.get("key", "")))
+            if content is None:
+                self._send(500, "text/html", b"Failed to get object in bucket: The specified key does not exist.")
+            else:
+                self._send(200, "application/octet-stream", content)
+
+        def _send(self, status: int, kind: str, content: bytes) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

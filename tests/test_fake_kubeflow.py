@@ -15,6 +15,7 @@ from kfp import compiler, dsl
 from kfp_server_api import ApiException
 
 from fake_kubeflow import CONTRACT, Contract, FakeKubeflow, Request
+from fake_workflow import Workflow
 
 HOURLY = "0 0 * * * *"
 
@@ -98,13 +99,18 @@ def test_a_pipeline_and_its_versions_are_uploaded(client: kfp.Client, package: s
 def test_a_run_goes_from_pending_to_its_end(server: FakeKubeflow, client: kfp.Client, uploaded: dict[str, str]) -> None:
     run = client.run_pipeline(job_name="hello", params={"text": "hello"}, **uploaded)
     assert (run.state, run.finished_at.year, run.runtime_config.parameters) == ("PENDING", 1970, {"text": "hello"})
-    server.set_state(run.run_id, "RUNNING", {"shout": "RUNNING"})
-    server.set_state(run.run_id, "FAILED", {"shout": "FAILED"}, error="no breath left")
+    workflow = Workflow()
+    workflow.move("shout", "RUNNING")
+    server.show(run.run_id, "RUNNING", workflow)
+    workflow.move("shout", "FAILED")
+    server.show(run.run_id, "RUNNING", workflow)
+    server.set_state(run.run_id, "FAILED", error="no breath left")
     run = client.wait_for_run_completion(run.run_id, timeout=10)
-    (task,) = run.run_details.task_details
-    assert [status.state for status in run.state_history] == ["PENDING", "RUNNING", "FAILED"]
+    (task,) = [task for task in run.run_details.task_details if task.display_name == "shout"]
+    assert [status.state for status in run.state_history] == ["PENDING", "RUNNING", "RUNNING", "FAILED"]
     assert (task.display_name, task.state, run.error.message) == ("shout", "FAILED", "no breath left")
-    assert run.created_at < task.start_time < task.end_time == run.finished_at
+    assert task.start_time < task.end_time
+    assert run.created_at < run.finished_at
 
 
 def test_a_run_is_terminated_but_not_after_its_end(

@@ -1,9 +1,6 @@
-"""The commands that send something to a cluster: compile, submit, watch, schedule."""
+"""The commands that send something to a cluster: compile, submit, schedule."""
 
-import functools
-import inspect
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graftwork import pipelines, storage
+from graftwork.cli.address import ADDRESS, connect, takes
+from graftwork.cli.cluster_runs import follow
 from graftwork.cli.completion import offers
-from graftwork.cli.output import FAILED, INTERRUPTED, Answer, Json, answering
+from graftwork.cli.output import Answer, Json, answering
 from graftwork.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,49 +47,14 @@ Image = Annotated[str | None, typer.Option(help="In which every step runs. Else:
 PullSecret = Annotated[str, typer.Option(help="Kubernetes secret for the image's registry.")]
 CredentialsSecret = Annotated[str, typer.Option(help="Kubernetes secret whose credentials.json may read the data.")]
 DataVolume = Annotated[str, typer.Option(help="Persistent volume claim with the data, mounted at /data.")]
-Host = Annotated[str | None, typer.Option(help="URL of the API. Else: KF_PIPELINES_ENDPOINT, or this cluster's own.")]
-Namespace = Annotated[str | None, typer.Option(help="Yours, where Kubeflow has one for each team.")]
-TokenFile = Annotated[str | None, typer.Option(help="File with a bearer token. Else: KF_PIPELINES_TOKEN.")]
-CaFile = Annotated[str | None, typer.Option(help="Certificates to check the server's against.")]
-KubeContext = Annotated[str | None, typer.Option(help="Without a host: context of the Kubernetes configuration.")]
 _SITE = {
     "image": (Image, None),
     "image_pull_secret": (PullSecret, ""),
     "credentials_secret": (CredentialsSecret, ""),
     "data_volume": (DataVolume, ""),
 }
-ADDRESS = {
-    "host": (Host, None),
-    "namespace": (Namespace, None),
-    "token_file": (TokenFile, None),
-    "ca_file": (CaFile, None),
-    "kube_context": (KubeContext, None),
-}
-"""The options that say where Kubeflow is, for `takes`."""
-Command = Callable[..., None]
 Experiment = Annotated[str, typer.Option(help="Under which runs are listed; created if it is not there.")]
 ServiceAccount = Annotated[str | None, typer.Option(help="Kubernetes service account of the pods.")]
-
-
-def takes(name: str, group: dict[str, tuple[Any, Any]]) -> Callable[[Command], Command]:
-    """Give a command a group of options; it gets them together, as the argument of that name."""
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def run(**given: Any) -> None:
-            command(**{name: {key: given.pop(key) for key in group}}, **given)
-
-        signature = inspect.signature(command)
-        kept = [parameter for parameter in signature.parameters.values() if parameter.name != name]
-        options = [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for key, (annotation, default) in group.items()
-        ]
-        run.__signature__ = signature.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*kept, *options)}
-        return run
-
-    return decorate
 
 
 @takes("site", _SITE)
@@ -164,19 +128,7 @@ def submit(
         answer.say(f"run       {run_id}", run=run_id)
         answer.say(f"follow    {link}", link=link)
         if watch_:
-            _follow(kubeflow, run_id, answer)
-
-
-@takes("address", ADDRESS)
-def watch(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="ID of a run.")],
-    address: dict[str, Any],
-    json_: Json = False,
-) -> None:
-    """Follow a run on Kubeflow, one line per step, and exit as it ends."""
-    with answering(json_) as answer:
-        answer.facts["run"] = run_id
-        _follow(connect(address), run_id, answer)
+            follow(kubeflow, run_id, answer)
 
 
 @takes("address", ADDRESS)
@@ -282,13 +234,6 @@ def _job(
     return compiled, parameters
 
 
-def connect(options: dict[str, Any]) -> "Kubeflow":
-    """Connect to the server at an ADDRESS."""
-    from graftwork.kubeflow.connection import Kubeflow
-
-    return Kubeflow(**options)
-
-
 def _upload(kubeflow: "Kubeflow", compiled: "Compiled", answer: Answer) -> "Version":
     from graftwork.kubeflow import submitting
 
@@ -296,16 +241,3 @@ def _upload(kubeflow: "Kubeflow", compiled: "Compiled", answer: Answer) -> "Vers
     line = f"pipeline  {compiled.name} {version.name}{'' if version.new else ', as it was there'}"
     answer.say(line, pipeline=compiled.name, version=version.name, uploaded=version.new)
     return version
-
-
-def _follow(kubeflow: "Kubeflow", run_id: str, answer: Answer) -> None:
-    from graftwork.kubeflow import watching
-
-    try:
-        succeeded = watching.watch(kubeflow, run_id, lambda line: answer.say(f"{datetime.now():%H:%M:%S}  {line}"))
-    except KeyboardInterrupt:
-        print(f"the run goes on; follow it again: graftwork watch {run_id}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    answer.facts["succeeded"] = succeeded
-    if not succeeded:
-        raise typer.Exit(FAILED)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from graftwork import __version__
-from graftwork.cli import inspect, kubeflow, models, predict, run, schedules
+from graftwork.cli import cluster_runs, inspect, kubeflow, models, predict, run, schedules
 from graftwork.cli.help import Commands
 from graftwork.errors import EXIT_CODE, UserError
 from graftwork.reporting.levels import VARIABLE, Level
@@ -47,7 +47,8 @@ def options(
 
 for command in (
     *(run.run, run.retrain, inspect.inspect, run.demo, predict.predict),
-    *(kubeflow.compile_, kubeflow.submit, kubeflow.watch, kubeflow.schedule, models.serve_manifest),
+    *(kubeflow.compile_, kubeflow.submit, cluster_runs.watch, cluster_runs.fetch, kubeflow.schedule),
+    models.serve_manifest,
 ):
     app.command(command.__name__.strip("_").replace("_", "-"))(command)
 app.add_typer(schedules.schedules, name="schedules")

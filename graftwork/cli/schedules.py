@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graftwork.cli.kubeflow import ADDRESS, connect, takes
+from graftwork.cli.address import ADDRESS, connect, takes
 from graftwork.cli.output import Answer, Json, answering
 from graftwork.reporting.shown import console
 

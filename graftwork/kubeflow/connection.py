@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Kubeflow:
         client: KFP's own client.
         namespace: Of the user, None where the server has one for all.
         where: The server's address, for people.
+        kube_context: Of the Kubernetes configuration; None for the current one.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Kubeflow:
         host = host or os.environ.get(HOST_VARIABLE)
         self.host = (host if "://" in host else f"https://{host}").rstrip("/") if host else None
         self.where = self.host or "this cluster's own Kubeflow"
-        self.namespace = namespace
+        self.namespace, self.kube_context = namespace, kube_context
         for file in (ca_file, token_file):
             if file and not Path(file).is_file():
                 raise UserError("the file does not exist", {"file": file})
@@ -137,6 +138,32 @@ class Kubeflow:
         if error.status == 403:
             return self._error(f"Kubeflow does not allow you to {doing}", "is the namespace yours?", **facts)
         return self._error(f"Kubeflow refused to {doing}", **facts)
+
+    def get(self, path: str, query: Mapping[str, str], timeout: tuple[float, float] = _TIMEOUT) -> Any:
+        """Ask for something that KFP's client has no function for, with its credentials.
+
+        Args:
+            path: Below the host's address.
+            query: What comes behind the question mark.
+            timeout: Seconds to connect, and between two pieces of the answer.
+
+        Returns:
+            urllib3's answer, whose body is not read yet.
+
+        Raises:
+            kfp_server_api.ApiException: The status is not 2xx.
+            urllib3.exceptions.HTTPError: The connection fails.
+        """
+        return self.client.runs.api_client.call_api(
+            path,
+            "GET",
+            query_params=list(query.items()),
+            header_params={"Accept": "*/*"},
+            auth_settings=["Bearer"],
+            _preload_content=False,
+            _return_http_data_only=True,
+            _request_timeout=timeout,
+        )
 
     def link(self, path: str) -> str:
         """Return the address of a page of Kubeflow's interface."""

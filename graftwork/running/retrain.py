@@ -49,7 +49,7 @@ class Outcome(Shown):
 
     def show(self, console: "Console") -> None:
         """Print how it has ended, and where its pages are."""
-        from graftwork.running.display import show_outcome
+        from graftwork.reporting.display import show_outcome
 
         show_outcome(console, asdict(self))
 

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from graftwork.config import Config
     from graftwork.prediction.model import Model
-    from graftwork.running.display import Display
+    from graftwork.reporting.display import Display
 
 Place = str | os.PathLike[str]
 RUNNERS = ("subprocess", "docker")
@@ -68,9 +69,9 @@ class Run(Shown):
 
     def show(self, console: "Console") -> None:
         """Print the candidates, which of them was selected and why, and where everything is."""
-        from graftwork.running.display import show_results
+        from graftwork.reporting.display import show_results
 
-        show_results(console, self.metrics, self._results)
+        show_results(console, self.metrics, asdict(self._results))
 
 
 def run(
@@ -192,6 +193,6 @@ def on_this_machine(pipeline: str, settings: "Config") -> tuple[Any, dict[str, A
 
 def display_of(steps: list[str], quiet: bool) -> "Display":
     """Return what shows the steps as they run; made before the run, which redirects standard output."""
-    from graftwork.running.display import Display
+    from graftwork.reporting.display import Display
 
     return Display(console(sys.stdout, quiet), steps)

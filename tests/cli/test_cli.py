@@ -120,7 +120,8 @@ class TestColours:
 
     def shown(self, **variables: str) -> str:
         code = (
-            "import sys; from graftwork.reporting.shown import console; from graftwork.running.display import Display\n"
+            "import sys; from graftwork.reporting.shown import console\n"
+            "from graftwork.reporting.display import Display\n"
             "display = Display(console(sys.stdout), ['look'])\n"
             "with display.running():\n"
             "    display({'event': 'start', 'step': 'look'})\n"

@@ -29,6 +29,7 @@ from graftwork.errors import UserError
 from graftwork.kubeflow.schedules import next_times, parse_cron
 
 from fake_kubeflow import FakeKubeflow
+from fake_workflow import Workflow
 
 CONFIG = """
 data: gs://photos/birds
@@ -96,7 +97,8 @@ def answered(*arguments: str, code: int = 0) -> dict[str, Any]:
     done = graftwork(*arguments, "--json")
     assert done.returncode == code, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
-    assert set(answer) - {"succeeded"} == documented.keys(arguments[0]) - {"succeeded"}
+    of_watching = documented.keys("watch") - {"run"} if arguments[0] == "submit" else set()
+    assert set(answer) == documented.keys(arguments[0]) - of_watching
     return answer
 
 
@@ -112,9 +114,10 @@ class TestForMachines:
         assert submitted["uploaded"]
         assert not answered("submit", "sweep", config, "--host", fake.url)["uploaded"]
         for state, code in (("SUCCEEDED", 0), ("FAILED", 1)):
-            fake.set_state(submitted["run"], state, {})
+            fake.set_state(submitted["run"], state)
             ended = answered("watch", submitted["run"], "--host", fake.url, code=code)
-            assert ended == {"run": submitted["run"], "succeeded": code == 0}
+            assert ended["run"] == submitted["run"]
+            assert (ended["state"], ended["succeeded"]) == (state.lower(), code == 0)
 
     def test_of_schedules(self, fake: FakeKubeflow, config: str) -> None:
         host = ("--host", fake.url)
@@ -192,27 +195,32 @@ class TestWatch:
         watching = started("submit", "transfer_learning", config, "--host", fake.url, "--watch")
         until(lambda: fake.runs)
         (run_id,) = fake.runs
-        tasks = {"root": "RUNNING", "fingerprint-source-driver": "SUCCEEDED", "fingerprint-source": "RUNNING"}
-        fake.set_state(run_id, "RUNNING", tasks)
-        time.sleep(6)
-        fake.set_state(run_id, "RUNNING", {**tasks, "fingerprint-source": "SUCCEEDED", "fine-tune": "RUNNING"})
-        time.sleep(6)
-        fake.set_state(run_id, "SUCCEEDED", {"fingerprint-source": "SUCCEEDED", "fine-tune": "SUCCEEDED"})
+        workflow = Workflow()
+        workflow.move("fingerprint-source", "RUNNING")
+        fake.show(run_id, "RUNNING", workflow)
+        fake.log(run_id, workflow.pod("fingerprint-source"), "fingerprint_source: started\n10 images\n", ended=False)
+        until(lambda: any("/log" in request.path for request in fake.requests))
+        fake.log(run_id, workflow.pod("fingerprint-source"), "fingerprint_source: 0.5 s, 100 MiB at most\n")
+        workflow.move("fingerprint-source", "SUCCEEDED")
+        workflow.move("fine-tune")
+        fake.show(run_id, "SUCCEEDED", workflow)
         output, errors = watching.communicate(timeout=30)
         assert watching.returncode == 0, errors
-        told = re.findall(r"\d\d:\d\d:\d\d  (\w+) +(\w+)", output)
-        expected = [("fingerprint_source", "running"), ("fingerprint_source", "succeeded")]
-        assert told == [*expected, ("fine_tune", "running"), ("fine_tune", "succeeded"), ("run", "succeeded")]
+        told = [line.split(maxsplit=2) for line in output.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)]
+        steps = [line[2].split()[0] for line in told if line[1] != "…"]
+        assert steps == ["fingerprint_source", "fine_tune", "run"]
+        assert "     10 images" in output
 
-    @pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
-    def test_a_run_that_does_not_succeed_fails_the_command(self, fake: FakeKubeflow, config: str, state: str) -> None:
+    @pytest.mark.parametrize(("state", "said"), [("FAILED", "failed"), ("CANCELED", "terminated")])
+    def test_a_run_that_does_not_succeed_fails_the_command(
+        self, fake: FakeKubeflow, config: str, state: str, said: str
+    ) -> None:
         assert graftwork("submit", "sweep", config, "--host", fake.url).returncode == 0
         (run_id,) = fake.runs
-        fake.set_state(run_id, state, {"ingest-images": "FAILED"}, error="pod was evicted")
+        fake.set_state(run_id, state, error="pod was evicted")
         done = graftwork("watch", run_id, "--host", fake.url)
         assert done.returncode == 1
-        assert "ingest_images        failed" in done.stdout
-        assert f"run {state.lower()}: pod was evicted" in done.stdout
+        assert re.search(rf"✗ run +{said}.*: pod was evicted", done.stdout)
 
     def test_ctrl_c_leaves_the_run_running_and_says_so(self, fake: FakeKubeflow, config: str) -> None:
         watching = started("submit", "sweep", config, "--host", fake.url, "--watch")

@@ -18,7 +18,7 @@ from graftwork.components.report_outcome.step import run
 from graftwork.errors import UserError
 from graftwork.registry.registry import Author, Registry
 from graftwork.reporting import progress
-from graftwork.running.display import show_outcome
+from graftwork.reporting.display import show_outcome
 
 from fake_buckets import fake_buckets
 

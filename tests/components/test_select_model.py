@@ -11,8 +11,7 @@ from rich.console import Console
 
 from graftwork.components.select_model.step import run
 from graftwork.reporting import progress
-from graftwork.running.display import show_results
-from graftwork.running.local import results
+from graftwork.reporting.display import show_results
 
 
 @pytest.fixture
@@ -26,9 +25,9 @@ def log(flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     return capsys.readouterr().out.splitlines()
 
 
-def shown(summary: dict, output: Path) -> str:  # type: ignore[type-arg]
+def shown(summary: dict) -> str:  # type: ignore[type-arg]
     console = Console(file=io.StringIO(), width=120)
-    show_results(console, summary, results(output))
+    show_results(console, summary, {})
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -36,7 +35,7 @@ def test_the_log_alone_is_enough_for_what_a_run_here_prints(log: list[str], tmp_
     (line,) = (line for line in log if line.startswith(progress.RESULT))
     said = json.loads(line.removeprefix(progress.RESULT))
     summary = json.loads((tmp_path / "metrics.json").read_text())
-    assert shown(said, tmp_path) == shown(summary, tmp_path)
+    assert shown(said) == shown(summary)
     assert len(json.dumps(said["candidates"])) < 200
 
 

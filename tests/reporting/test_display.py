@@ -2,14 +2,12 @@
 
 import io
 import time
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from graftwork.reporting.display import Display, show_results
 from graftwork.reporting.metering import in_words
-from graftwork.running.display import Display, show_results
-from graftwork.running.local import Results
 
 STEPS = ["look", "load", "train", "judge"]
 
@@ -162,7 +160,7 @@ def test_the_results_name_the_selected_candidate_and_where_everything_is() -> No
         "candidates": {"head": numbers(0.9, 0.91), "fine-tuned": numbers(0.98, 0.97)},
     }
     file = io.StringIO()
-    results = Results(Path("out/model"), Path("out/report.html"), Path("out/metrics.json"))
+    results = {"model": "out/model", "report": "out/report.html", "metrics": "out/metrics.json"}
     show_results(Console(file=file, width=100), summary, results)
     text = file.getvalue()
     (chosen,) = [line for line in text.splitlines() if line.rstrip().endswith("selected")]

@@ -1,9 +1,9 @@
-"""What a person sees of a local run: each step with its notes under it, and the result at the end."""
+"""What a person sees of a run, here or on a cluster: each step with its notes under it, and the result at the end."""
 
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,11 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from graftwork.reporting import levels
-from graftwork.running.local import Results
 
 _LONG_SECONDS = 5.0
 """After which a log says that a step runs; most steps are over by then."""
 _INDENT = " " * 5
+_LABEL = 20
+"""Columns of a step's name."""
 _WIDE = 80
 """Columns of a terminal that has room for a bar."""
 
@@ -35,8 +36,11 @@ class Display:
     writes.
     """
 
-    def __init__(self, console: Console, steps: list[str], long_seconds: float = _LONG_SECONDS) -> None:
+    def __init__(
+        self, console: Console, steps: list[str], long_seconds: float = _LONG_SECONDS, clock: bool = False
+    ) -> None:
         self._console, self._steps, self._long_seconds = console, steps, long_seconds
+        self._clock = clock
         self._lock = threading.RLock()
         self._running: dict[Any, _Running] = {}  # by process; steps of one loop run at the same time
         self._open: _Running | None = None  # in a log, the step under whose line the next note stands
@@ -72,11 +76,21 @@ class Display:
                 self._running[process].progress = event
             elif kind == "note":
                 self._note(event["text"], self._running.get(process))
+            elif kind == "state":
+                running = self._running.pop(process, None) if event.get("ended") else None
+                self._line(event["mark"], event["style"], event["step"], event["text"], running)
+            elif kind == "reason":
+                self._print(Text(_INDENT + event["text"], style="red"), logging.ERROR)
             elif kind == "end":
                 detail = f"{event['seconds']:6.1f} s   {event['peak_mib'] / 1024:.1f} GiB"
                 self._line("✓", "green", event["step"], detail, self._running.pop(process, None))
             elif kind in ("error", "crash") and process in self._running:
                 self._failed(self._running.pop(process))
+
+    def leave(self) -> None:
+        """Take back what is shown of steps that run; they go on without being watched."""
+        with self._lock:
+            self._running.clear()
 
     def finish(self) -> None:
         """Name the last steps if they were cached."""
@@ -121,7 +135,9 @@ class Display:
 
     def _line(self, mark: str, style: str, step: str, detail: str, running: "_Running | None" = None) -> None:
         self._open = None
-        self._print(Text.assemble((f" {mark} ", style), (f"{step:<20}", "bold"), detail), logging.WARNING)
+        time_ = Text(f"{datetime.now():%H:%M:%S} ", "dim") if self._clock else ""
+        line = Text.assemble(time_, (f" {mark} ", style), (f"{step:<{_LABEL}}", "bold"), detail)
+        self._print(line, logging.WARNING)
         if running:
             for text in running.notes:
                 self._print_note(text)
@@ -142,7 +158,7 @@ class Display:
     def _row(self, running: "_Running") -> RenderableType:
         done, total = running.progress.get("done"), running.progress.get("total")
         row = Table.grid(padding=(0, 1))
-        cells: list[RenderableType] = ["", self._spinner, Text(f"{running.step:<19}", style="bold")]
+        cells: list[RenderableType] = ["", self._spinner, Text(f"{running.step:<{_LABEL - 1}}", style="bold")]
         cells.append(Text(f"{running.seconds:6.1f} s"))
         for _ in cells:
             row.add_column(no_wrap=True)
@@ -185,8 +201,14 @@ def show_outcome(console: Console, outcome: dict[str, Any]) -> None:
         console.print(Text.assemble((f"{page:<8}", "dim"), f"{outcome['report']}/{page}.html"), soft_wrap=True)
 
 
-def show_results(console: Console, summary: dict[str, Any], results: Results) -> None:
-    """Print the candidates, which of them was selected and why, and where everything is."""
+def show_results(console: Console, summary: Mapping[str, Any], places: Mapping[str, object]) -> None:
+    """Print the candidates, which of them was selected and why, and where everything is.
+
+    Args:
+        console: Where to.
+        summary: "candidates", "selected" and "reason" of metrics.json.
+        places: Paths, or addresses, by what lies there.
+    """
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
     for heading in ("candidate", "validation", "test", "95 % interval", ""):
         table.add_column(heading, justify="left" if heading in ("candidate", "") else "right")
@@ -205,5 +227,5 @@ def show_results(console: Console, summary: dict[str, Any], results: Results) ->
     console.print(table)
     console.print(Text(f"{summary['selected']} is selected: {summary['reason']}", style="dim"), soft_wrap=True)
     console.print()
-    for label, path in (("model", results.model), ("report", results.report), ("metrics", results.metrics)):
+    for label, path in places.items():
         console.print(Text.assemble((f"{label:<8}", "dim"), str(path)), soft_wrap=True)

@@ -1,0 +1,146 @@
+"""The results of a run on Kubeflow brought to this machine: the selected model, its metrics and the report.
+
+Where a step has put them stands in its log. A bucket of Google's is read with the user's own credentials; of any other
+store, Kubeflow's interface hands out files to whom it lets in, one by one. It does not hand out folders: which files
+are in the model's, and what they hold, the step has said in its log.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import kfp_server_api
+import urllib3
+
+from graftwork import storage
+from graftwork.errors import UserError, in_one_line
+from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.following import Follower
+from graftwork.kubeflow.logs import Reader
+from graftwork.kubeflow.nodes import workflow_of
+from graftwork.kubeflow.plan import step_name
+from graftwork.storage import whole
+
+MODEL, REPORT, METRICS = "model", "report", "metrics"
+EVERYTHING: Sequence[str] = (MODEL, REPORT, METRICS)
+_MADE_BY = {MODEL: "select_model", REPORT: "evaluate", METRICS: "select_model"}
+_NAMES = {MODEL: "model", REPORT: "report.html", METRICS: "metrics.json"}
+"""As a run on this machine calls them in its output folder."""
+_PIECE = 1 << 20
+_SOURCES = {"gs": "gcs", "s3": "s3", "minio": "minio"}
+"""What Kubeflow's interface calls the stores."""
+
+
+def fetch(kubeflow: Kubeflow, run_id: str, folder: Path, what: Sequence[str] = EVERYTHING) -> list[Path]:
+    """Fetch results of a run into a folder, in which they lie as after a run on this machine.
+
+    Args:
+        kubeflow: The server.
+        run_id: Which run.
+        folder: Where to; it is made if it is not there, and what it has of the same names is replaced.
+        what: Any of MODEL, REPORT and METRICS.
+
+    Returns:
+        The files, and the model's folder, in the order asked for.
+
+    Raises:
+        UserError: The run has no such result, its step's log is gone, or the store cannot be reached.
+    """
+    with kubeflow.saying(f"look at the run {run_id}"):
+        run = kubeflow.client.get_run(run_id)
+    said = {step: _log_of(kubeflow, run, step) for step in dict.fromkeys(_MADE_BY[name] for name in what)}
+    fetched = []
+    for name in what:
+        reader = said[_MADE_BY[name]]
+        uri = reader.artifacts().get(name, "")
+        files = reader.results.get("files", {}).get(name)
+        if not uri or files is None:
+            problem = f"the log of {_MADE_BY[name]} does not say where the {name} is"
+            raise UserError(problem, {"run": kubeflow.link_to_run(run_id)}, _at_hand(uri))
+        target = folder / _NAMES[name]
+        if isinstance(files, list):
+            with whole.folder(target) as scratch:
+                for file in files:
+                    _fetch_file(kubeflow, f"{uri}/{file['path']}", file, _below(scratch, file["path"]))
+        else:
+            with whole.file(target) as scratch:
+                _fetch_file(kubeflow, uri, files, scratch)
+        fetched.append(target)
+    return fetched
+
+
+def _log_of(kubeflow: Kubeflow, run: Any, step: str) -> Reader:
+    """Return what is known from the log of a step that has succeeded."""
+    facts = {"run": kubeflow.link_to_run(run.run_id), "state": str(run.state).lower()}
+    found = [node for place, node in workflow_of(run).tasks.items() if step_name(place[-1]) == step]
+    node = next((node for node in found if node.state == "SUCCEEDED"), None)
+    if node is None:
+        raise UserError(f"the step {step} has not succeeded in this run, so there is nothing to fetch", facts)
+    if node.cached:
+        raise UserError(
+            f"the results of {step} came from the cache: they lie with the run that made them",
+            facts,
+            next=["fetch that run", "or run it anew:  graftwork submit ... --no-cache"],
+        )
+    follower = Follower(kubeflow, run.run_id, node.attempts[-1].node_id, lambda _: None, over=True)
+    reader = follower.finish()
+    if follower.problem:
+        problem = f"the log of {step}, which says where its results lie, cannot be read"
+        raise UserError(problem, {**facts, "reason": follower.problem}, "the address of Kubeflow's interface:  --host")
+    return reader
+
+
+def _at_hand(uri: str) -> list[str]:
+    return [f"it is here:  {uri}"] if uri else ["open the run's page: its outputs are named there"]
+
+
+def _below(folder: Path, path: str) -> Path:
+    """Return a file's place in a folder; a log that names one outside is not believed."""
+    target = (folder / path).resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise UserError("the log names a file outside of the model's folder", {"file": path})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _fetch_file(kubeflow: Kubeflow, uri: str, expected: Mapping[str, Any], target: Path) -> None:
+    if urlsplit(uri).scheme == "gs":
+        with storage.fetched(uri) as copy:
+            shutil.copyfile(copy, target)
+    else:
+        _through_interface(kubeflow, uri, target)
+    with target.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != expected["sha256"]:
+        sizes = {"bytes": target.stat().st_size, "expected": expected["bytes"]}
+        raise UserError("what came is not what the step has written", {"file": uri, **sizes}, "try again")
+
+
+def _through_interface(kubeflow: Kubeflow, uri: str, target: Path) -> None:
+    """Fetch a file from the artifact store through Kubeflow's interface, which has the credentials for it."""
+    parts = urlsplit(uri)
+    source = _SOURCES.get(parts.scheme)
+    facts = {"file": uri, "host": kubeflow.where}
+    if source is None:
+        raise UserError(f"nothing is known about stores of the kind {parts.scheme}://", facts, _at_hand(uri))
+    namespace = kubeflow.namespace or "kubeflow"
+    query = {"source": source, "namespace": namespace, "bucket": parts.netloc, "key": parts.path.lstrip("/")}
+    try:
+        answer = kubeflow.get("/artifacts/get", query)
+        with target.open("wb") as file:
+            for piece in answer.stream(_PIECE, decode_content=True):
+                file.write(piece)
+    except kfp_server_api.ApiException as error:
+        raise UserError(
+            "Kubeflow does not hand out the file",
+            {**facts, "answer": f"{error.status} {in_one_line(error.body or error.reason)}"},
+            next=[
+                "the API alone has no files: give the address of the interface (service ml-pipeline-ui):  --host",
+                f"or copy it with the store's own tools:  {uri}",
+            ],
+        ) from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise UserError("the file could not be fetched", {**facts, "reason": in_one_line(error)}, "try again") from None

@@ -1,0 +1,82 @@
+"""A run on the fake Kubeflow, watched."""
+
+import io
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from graftwork.kubeflow.compiling import read_compiled
+from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.showing import shown
+from graftwork.kubeflow.submitting import submit, upload
+from graftwork.kubeflow.watching import Watched
+
+from fake_kubeflow import FakeKubeflow
+from fake_workflow import Workflow
+
+COMPILED = Path(__file__).parent / "from_0_1" / "compiled"
+PARAMETERS = {"data": "gs://photos", "base_model": "gs://shelf.keras"}
+OF_A_REGISTRY = {"registry": "gs://models", "name": "shelf"}
+SOON = 30.0  # seconds
+
+
+class Watching:
+    """A run that somebody looks at in a log, without colours."""
+
+    def __init__(self, fake: FakeKubeflow, pipeline: str = "transfer_learning", **parameters: object) -> None:
+        self.fake, self.kubeflow, self.workflow = fake, Kubeflow(fake.url), Workflow()
+        version = upload(self.kubeflow, read_compiled(COMPILED / f"{pipeline}.yaml"))
+        given = {**PARAMETERS, **(OF_A_REGISTRY if pipeline == "retraining" else {}), **parameters}
+        self.run_id = submit(self.kubeflow, version, given, run_name="tonight")
+        self._file = io.StringIO()
+        self._watched: list[Watched] = []
+
+    def show(self, state: str, *history: str) -> None:
+        """Let the server show the workflow as it is now."""
+        self.fake.show(self.run_id, state, self.workflow, *history)
+
+    def log(self, step: str, text: str, attempt: int = 0, *, ended: bool = True) -> None:
+        self.fake.log(self.run_id, self.workflow.pod(step, attempt), text, ended=ended)
+
+    def to_its_end(self) -> Watched:
+        """Watch a run that has ended."""
+        return shown(self.kubeflow, self.run_id, Console(file=self._file, width=200), 0.02)
+
+    @contextmanager
+    def meanwhile(self) -> Iterator[None]:
+        """Watch while the block moves the run on, to an end."""
+        thread = threading.Thread(target=lambda: self._watched.append(self.to_its_end()), daemon=True)
+        thread.start()
+        yield
+        thread.join(SOON)
+        assert not thread.is_alive(), self.said
+
+    @property
+    def watched(self) -> Watched:
+        return self._watched[-1]
+
+    @property
+    def said(self) -> str:
+        return re.sub(r"(?m)^\d\d:\d\d:\d\d ", "", self._file.getvalue())
+
+    @property
+    def lines(self) -> list[str]:
+        """What was said, without the blanks between and around."""
+        return [" ".join(line.split()) for line in self.said.splitlines() if line.strip()]
+
+    def until(self, text: str) -> None:
+        """Wait until something was said."""
+        _until(lambda: text in self.said, lambda: f"{text!r} is not in:\n{self.said}")
+
+
+def _until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+    waiting = threading.Event()
+    for _ in range(int(SOON / 0.02)):
+        if condition():
+            return
+        waiting.wait(0.02)
+    raise AssertionError(otherwise())
