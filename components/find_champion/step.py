@@ -7,6 +7,9 @@ from graftwork.components.find_champion.find import find, inputs_fingerprint
 from graftwork.config import RetrainingConfig, validated
 from graftwork.reporting import progress
 
+_LOOPED_OVER = "find-champion-starts"
+"""What the compiled pipeline calls the output of this step for each of whose items the challenger is trained."""
+
 
 @progress.step("find_champion")
 def run(
@@ -23,4 +26,6 @@ def run(
     inputs = inputs_fingerprint(network, [*others, warm_start])
     found = find(registry, name, champion.path, inputs, config.warm_start, run)
     describe(champion, version=found.version)
+    words = [f"champion, version {found.version}" if start else "base model" for start in found.starts]
+    progress.result({"step": "find_champion", "items": {_LOOPED_OVER: words}})
     return found.changed, found.version, found.starts, found.inputs, found.stored_size

@@ -1,14 +1,21 @@
 """The model that serves, and whether there is anything new to compare with it."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import MessageToDict
+from kfp.dsl import Model
 
+from graftwork import pipelines
 from graftwork.artifacts import model
 from graftwork.components.find_champion.find import find, inputs_fingerprint
+from graftwork.components.find_champion.step import run
 from graftwork.errors import UserError
+from graftwork.kubeflow import plan
 from graftwork.registry.registry import Author, Registry, described
+from graftwork.reporting import progress
 
 from champions import champion
 from fake_buckets import fake_buckets
@@ -130,3 +137,19 @@ def test_something_must_be_named(tmp_path: Path) -> None:
         find("", "m", tmp_path / "champion", inputs_fingerprint([], []), "both", "r1")
     with pytest.raises(UserError, match="no model in the registry is named"):
         find("models", "", tmp_path / "champion", inputs_fingerprint([], []), "both", "r1")
+
+
+def test_the_log_says_what_the_networks_to_start_from_are_called(
+    flow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(progress.EVENTS_VARIABLE, raising=False)
+    uri, fetched = str(tmp_path / "models"), Model(uri=str(tmp_path / "fetched"))
+    folder = champion(flow, tmp_path)
+    registry = Registry(uri, "m")
+    registry.promote(registry.register(folder, described(folder), Author("ann")), None, Author("ann"))
+    run(uri, "m", fetched, ["another base"], [1], "both", "r1")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(progress.RESULT))
+    items = json.loads(line.removeprefix(progress.RESULT))["items"]
+    assert list(items.values()) == [["base model", "champion, version 1"]]
+    retraining = plan.planned(MessageToDict(pipelines.load("retraining").pipeline_spec))
+    assert items.keys() <= {loop.over for step in retraining for loop in step.loops}
