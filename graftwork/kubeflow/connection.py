@@ -107,7 +107,8 @@ class Kubeflow:
             raise self._not_let_in(_reason(answer.text) if answer.status_code in (401, 403) else "a page to log in")
         if answer.status_code >= 400:
             text = f"{answer.status_code} {answer.reason}"
-            raise self._error(_UNEXPECTED, "is a path missing in it?", asked=url, answer=text)
+            causes = ["is a path missing in it?", "or is it Kubeflow Pipelines 1, which has no such address?"]
+            raise self._error(_UNEXPECTED, causes, asked=url, answer=text)
         with contextlib.suppress(ValueError):
             if isinstance(health := answer.json(), dict):
                 return health

@@ -36,8 +36,8 @@ def check(kubeflow: Kubeflow, compiled: Compiled) -> None:
     if version < since:
         facts = {"host": kubeflow.where, "version": _written(version), "needed": f"{_written(since)}, for {what}"}
         next = ["let the platform team update Kubeflow Pipelines"]
-        if since == GATHERED_FROM_NAMED_LOOPS:
-            next.insert(0, f"compile it again with this graftwork, for {_written(GATHERED_FROM_LOOPS)}")
+        if since == GATHERED_FROM_NAMED_LOOPS and version >= GATHERED_FROM_LOOPS:
+            next.insert(0, "compile it again: the loops of graftwork have no names any more")
         raise UserError(f"this Kubeflow is too old for the pipeline {compiled.name}", facts, next)
 
 
