@@ -7,7 +7,7 @@ VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' graftwork/_version.py
 VARIANT ?= cpu
 IMAGE ?= graftwork:$(VERSION)$(if $(filter-out cpu,$(VARIANT)),-$(VARIANT))
 BUILD ?= docker build
-LOCK := uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --quiet \
+LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --quiet \
         --custom-compile-command "make lock"
 
 .PHONY: demo test test-slow lint bench bench-head bench-memory bench-opening docs lock image clean
@@ -45,9 +45,10 @@ docs: $(VENV)/.ready-dev             ## Write the tables of settings and of the 
 
 lock: $(VENV)/.ready-dev             ## Write the lock files anew
 	$(BIN)/pip install --quiet uv
-	$(BIN)/$(LOCK) --extra demo --extra docker --extra model-registry --output-file requirements.lock
-	$(BIN)/$(LOCK) --extra demo --extra docker --extra model-registry --extra gpu --output-file requirements-gpu.lock
-	$(BIN)/$(LOCK) --extra demo --extra docker --extra hub --extra model-registry --group dev --output-file requirements-dev.lock
+	$(BIN)/$(LOCK) pyproject.toml --extra demo --extra docker --extra model-registry --output-file requirements.lock
+	$(BIN)/$(LOCK) pyproject.toml --extra demo --extra docker --extra model-registry --extra gpu --output-file requirements-gpu.lock
+	$(BIN)/$(LOCK) pyproject.toml --extra demo --extra docker --extra hub --extra model-registry --group dev --output-file requirements-dev.lock
+	$(BIN)/$(LOCK) --group pyproject.toml:client --constraint requirements.lock --output-file requirements-client.lock
 
 image:                               ## The container image that every step runs in on a cluster; VARIANT=gpu for GPU nodes
 	$(BUILD) --build-arg VARIANT=$(VARIANT) --build-arg VERSION=$(VERSION) \

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from graftwork.errors import UserError
     from graftwork.inspection.describe import Description
     from graftwork.inspection.inspect import inspect
+    from graftwork.kubeflow.api import ClusterRun, Schedule, schedule, submit
+    from graftwork.kubeflow.compiling import Site
     from graftwork.prediction.model import Model, Prediction, open_model
     from graftwork.registry.registry import Registry
     from graftwork.running.local import StepError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from graftwork.running.run import Run, run
 
 __all__ = [
+    "ClusterRun",
     "Config",
     "Description",
     "Model",
@@ -31,6 +34,8 @@ __all__ = [
     "Prediction",
     "Registry",
     "Run",
+    "Schedule",
+    "Site",
     "StepError",
     "UserError",
     "__version__",
@@ -38,9 +43,12 @@ __all__ = [
     "open_model",
     "retrain",
     "run",
+    "schedule",
+    "submit",
 ]
 
 _HOMES = {
+    "ClusterRun": "kubeflow.api",
     "Config": "config",
     "Description": "inspection.describe",
     "Model": "prediction.model",
@@ -48,12 +56,16 @@ _HOMES = {
     "Prediction": "prediction.model",
     "Registry": "registry.registry",
     "Run": "running.run",
+    "Schedule": "kubeflow.api",
+    "Site": "kubeflow.compiling",
     "StepError": "running.local",
     "UserError": "errors",
     "inspect": "inspection.inspect",
     "open_model": "prediction.model",
     "retrain": "running.retrain",
     "run": "running.run",
+    "schedule": "kubeflow.api",
+    "submit": "kubeflow.api",
 }
 
 
@@ -65,7 +77,13 @@ if not TYPE_CHECKING:  # else every name would do
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        try:
+            found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        except ModuleNotFoundError:
+            from graftwork.errors import need_everything
+
+            need_everything(f"graftwork.{name}")
+            raise
         return found
 
 

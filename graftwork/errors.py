@@ -1,9 +1,23 @@
 """The errors that a user can mend: shown without a traceback, exit code 2."""
 
+import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 
 EXIT_CODE = 2
+_BEYOND_A_CLIENT = (
+    "tensorflow",
+    "tf_keras",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "PIL",
+    "jinja2",
+)
+"""Packages that `requirements-client.lock` does not have."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LONGEST = 300
 """Characters; some exceptions hold a whole graph."""
@@ -45,6 +59,20 @@ class UserError(Exception):
         lines += [("next" if i == 0 else "", text) for i, text in enumerate(self.next)]
         width = max((len(label) for label, _ in lines), default=0)
         return "\n".join([self.problem, *(f"  {label:<{width}}  {text}" for label, text in lines)])
+
+
+def need_everything(doing: str) -> None:
+    """Refuse to do what the packages of a client are not enough for.
+
+    Args:
+        doing: What needs them, as in "a run on this machine".
+
+    Raises:
+        UserError: A package is missing; nothing is imported to find out.
+    """
+    if missing := [name for name in _BEYOND_A_CLIENT if importlib.util.find_spec(name) is None]:
+        facts = {"missing": ", ".join(missing), "here": "what submitting to a cluster needs, and no more"}
+        raise UserError(f"{doing} needs all of graftwork", facts, next="pip install graftwork")
 
 
 def in_one_line(error: object) -> str:

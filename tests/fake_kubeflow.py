@@ -115,10 +115,19 @@ class FakeKubeflow:
         token: The bearer token every request must carry; None for a server without authentication.
         multi_user: Whether everything lives in a namespace.
         namespaces: Those the user may use in multi-user mode.
+        tag: What the server calls its version; None for one that does not tell.
     """
 
-    def __init__(self, *, token: str | None = None, multi_user: bool = False, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        multi_user: bool = False,
+        namespaces: Sequence[str] = (),
+        tag: str | None = "unknown",
+    ) -> None:
         self.token = token
+        self.tag = tag
         self.multi_user = multi_user
         self.namespaces = namespaces
         self.url = ""
@@ -132,7 +141,11 @@ class FakeKubeflow:
         self.artifacts: dict[tuple[str, str], bytes] = {}
         self.requests: list[Request] = []
         self.violations: list[str] = []
-        self._contract = Contract(json.loads(CONTRACT.read_text()))
+        document = json.loads(CONTRACT.read_text())
+        # The server's answer has two entries that its document does not have.
+        version = {"tag_name": {"type": "string"}, "commit_sha": {"type": "string"}}
+        document["definitions"]["v2beta1GetHealthzResponse"]["properties"] |= version
+        self._contract = Contract(document)
         self._failures: list[_Failure] = []
         self._latest = datetime.now(UTC)
         self._lock = threading.RLock()
@@ -212,6 +225,20 @@ class FakeKubeflow:
                 self.runs[run_id] |= failure
                 self.runs[run_id]["state_history"][-1] |= failure
 
+    def may_come_from_the_cache(self, run_id: str) -> set[str]:
+        """The tasks of a run, of all its DAGs, for which the server looks for earlier results.
+
+        What the spec that the run uses says of each task decides; nothing that comes with the run does.
+        """
+        with self._lock:
+            run = self.runs[run_id]
+            reference = run.get("pipeline_version_reference")
+            used = self.versions[reference["pipeline_version_id"]] if reference else run
+        spec = used["pipeline_spec"].get("pipeline_spec", used["pipeline_spec"])
+        dags = (each["dag"]["tasks"] for each in (spec["root"], *spec["components"].values()) if "dag" in each)
+        tasks = (task for dag in dags for task in dag.items())
+        return {name for name, task in tasks if task.get("cachingOptions", {}).get("enableCache")}
+
     def respond(self, request: Request) -> tuple[int, Json] | None:
         """The status and body of the answer, or None where the connection is to be dropped."""
         with self._lock:
@@ -248,7 +275,9 @@ class FakeKubeflow:
 
     @_answers("GET", "/healthz")
     def _healthz(self, request: Request) -> Json:
-        return _message(multi_user=self.multi_user, pipeline_store="database")
+        # Of all answers the one in which false is not left out.
+        version = {} if self.tag is None else {"commit_sha": "unknown", "tag_name": self.tag}
+        return {**version, "multi_user": self.multi_user, "pipeline_store": "database"}
 
     @_answers("POST", "/experiments")
     def _create_experiment(self, request: Request) -> Json:

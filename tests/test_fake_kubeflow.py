@@ -132,6 +132,16 @@ def test_a_run_may_bring_its_own_pipeline(client: kfp.Client, package: str, uplo
     assert run.pipeline_version_reference is None
 
 
+def test_what_a_task_says_of_the_cache_goes_before_what_a_run_says(
+    server: FakeKubeflow, client: kfp.Client, package: str, uploaded: dict[str, str]
+) -> None:
+    from_version = client.run_pipeline(params={"text": "a"}, job_name="1", enable_caching=False, **uploaded)
+    assert server.may_come_from_the_cache(from_version.run_id) == {"shout"}
+    experiment_id = uploaded["experiment_id"]
+    inline = client.run_pipeline(experiment_id, "2", package, params={"text": "a"}, enable_caching=False)
+    assert server.may_come_from_the_cache(inline.run_id) == set()
+
+
 def test_lists_come_in_pages(client: kfp.Client, uploaded: dict[str, str]) -> None:
     names = [f"run {number:02}" for number in range(25)]
     for name in names:
@@ -235,7 +245,7 @@ def test_a_pipeline_goes_after_its_versions(server: FakeKubeflow, client: kfp.Cl
 def test_a_token_may_expire(server: FakeKubeflow) -> None:
     server.token = "first"
     client = kfp.Client(host=server.url, existing_token="first")
-    assert client.get_kfp_healthz().multi_user is None
+    assert client.get_kfp_healthz().multi_user is False
     server.token = "second"
     with pytest.raises(ApiException) as refused:
         client.list_experiments()

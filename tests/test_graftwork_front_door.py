@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import graftwork
 
+from fake_kubeflow import FakeKubeflow
 from images_on_disk import write_photos
 
 ROOT = Path(__file__).parent.parent
@@ -67,7 +69,7 @@ class TestDocumentation:
         assert "Example:\n" in documented
         assert ">>> " in documented
 
-    @pytest.mark.parametrize("name", ["inspect", "open_model", "retrain", "run"])
+    @pytest.mark.parametrize("name", ["inspect", "open_model", "retrain", "run", "schedule", "submit"])
     def test_every_function_says_what_it_takes_gives_and_raises(self, name: str) -> None:
         function = getattr(graftwork, name)
         for part in ("Args:", "Returns:", "Raises:"):
@@ -88,13 +90,27 @@ def workshop(base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.yaml").write_text(
         "data: photos\nbase_model: shelf-2021.keras\nhead: {kind: linear}\nfine_tune: {layers: 0}\n"
     )
+    (folder / "birds.yaml").write_text("data: gs://photos/birds\nbase_model: gs://models/shelf.keras\n")
     return folder
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubeflow]:
+    """The Kubeflow that an example means if it names none."""
+    import kfp
+
+    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    with FakeKubeflow() as fake:
+        monkeypatch.setenv("KF_PIPELINES_ENDPOINT", fake.url)
+        yield fake
+    assert fake.violations == []
 
 
 @pytest.mark.slow
 class TestExamples:
     """In this order, in one folder: a later run does again only what has changed."""
 
+    @pytest.mark.usefixtures("cluster")
     def test_the_examples_of_every_name_run(self, workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(workshop)
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -106,6 +122,7 @@ class TestExamples:
                 said: list[str] = []
                 assert runner.run(test, out=said.append).failed == 0, "".join(said)
 
+    @pytest.mark.usefixtures("cluster")
     def test_the_guide_runs_as_it_stands(self, workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(workshop)
         blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/python.md").read_text(), re.DOTALL | re.MULTILINE)

@@ -1,14 +1,13 @@
 """The commands that send something to a cluster: compile, submit, schedule."""
 
-import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import graftwork
 from graftwork import pipelines, storage
-from graftwork.cli.address import ADDRESS, connect, takes
+from graftwork.cli.address import ADDRESS, takes
 from graftwork.cli.cluster_runs import follow
 from graftwork.cli.completion import offers
 from graftwork.cli.output import Answer, Json, answering
@@ -16,8 +15,7 @@ from graftwork.errors import UserError
 
 if TYPE_CHECKING:
     from graftwork.config import Config
-    from graftwork.kubeflow.compiling import Compiled, Site
-    from graftwork.kubeflow.connection import Kubeflow
+    from graftwork.kubeflow.compiling import Site
     from graftwork.kubeflow.submitting import Version
 
 _FORMATS = ("ir", "kubernetes-manifest")
@@ -109,26 +107,22 @@ def submit(
     json_: Json = False,
 ) -> None:
     """Upload a pipeline to Kubeflow, if it has changed, and start a run."""
-    from graftwork.kubeflow import submitting
-
-    compiled, parameters = _job(pipeline, config_file, set_, _site(site))
-    kubeflow = connect(address)
     with answering(json_) as answer:
-        version = _upload(kubeflow, compiled, answer)
-        run_id = submitting.submit(
-            kubeflow,
-            version,
-            parameters,
-            run_name=run_name or f"{compiled.name} {datetime.now():%Y-%m-%d %H:%M:%S}",
-            experiment_name=experiment,
+        run = graftwork.submit(
+            pipeline,
+            _settings(config_file, set_),
+            **address,
+            site=_site(site),
+            experiment=experiment,
+            run_name=run_name,
             service_account=service_account,
-            caching=not no_cache,
+            cache=not no_cache,
         )
-        link = kubeflow.link_to_run(run_id)
-        answer.say(f"run       {run_id}", run=run_id)
-        answer.say(f"follow    {link}", link=link)
+        _tell_version(run.pipeline, run.version, answer)
+        answer.say(f"run       {run.run_id}", run=run.run_id)
+        answer.say(f"follow    {run.link}", link=run.link)
         if watch_:
-            follow(kubeflow, run_id, answer)
+            follow(run.kubeflow, run.run_id, answer)
 
 
 @takes("address", ADDRESS)
@@ -149,28 +143,25 @@ def schedule(
     json_: Json = False,
 ) -> None:
     """Run a pipeline again and again. The same name again changes the schedule; there is never a second one."""
-    from graftwork.kubeflow import schedules as recurring
+    from graftwork.kubeflow.schedules import TIME_ZONE
 
-    cron = recurring.parse_cron(cron)
-    compiled, parameters = _job(pipeline, config_file, set_, _site(site))
-    kubeflow = connect(address)
-    name = name or compiled.name
     with answering(json_) as answer:
-        what = recurring.schedule(
-            kubeflow,
-            name,
-            _upload(kubeflow, compiled, answer),
-            parameters,
-            cron,
-            max_concurrency=max_concurrency,
+        made = graftwork.schedule(
+            pipeline,
+            _settings(config_file, set_),
+            cron=cron,
+            schedule_name=name,
             catchup=not no_catchup,
-            experiment_name=experiment,
+            max_concurrency=max_concurrency,
+            **address,
+            site=_site(site),
+            experiment=experiment,
             service_account=service_account,
         )
-        due = recurring.next_times(cron)
-        answer.say(f"schedule  {name}, {what}", schedule=name, change=what, cron=cron)
-        times = ", ".join(f"{time:%a %d %b %H:%M}" for time in due)
-        answer.say(f"due       {times} in {recurring.TIME_ZONE}", due=[time.isoformat() for time in due])
+        _tell_version(made.pipeline, made.version, answer)
+        answer.say(f"schedule  {made.name}, {made.change}", schedule=made.name, change=made.change, cron=made.cron)
+        times = ", ".join(f"{time:%a %d %b %H:%M}" for time in made.due)
+        answer.say(f"due       {times} in {TIME_ZONE}", due=[time.isoformat() for time in made.due])
 
 
 def _write_components(output: str, site: dict[str, Any], more: dict[str, str | None], as_json: bool) -> None:
@@ -204,40 +195,17 @@ def _site(options: dict[str, Any]) -> "Site":
     return Site(**{**options, "image": options.get("image") or IMAGE})
 
 
-def _job(
-    pipeline: str, config_file: str | None, sets: list[str] | None, site: "Site"
-) -> tuple["Compiled", dict[str, Any]]:
-    """Return the compiled pipeline and its parameters; whatever can be found wrong with them is found here."""
+def _settings(config_file: str | None, sets: list[str] | None) -> "Config":
     from graftwork import config
-    from graftwork.kubeflow import compiling, submitting
 
-    settings: Config = config.load(config_file, dict(config.parse_override(text) for text in sets or []))
-    if Path(pipeline).suffix in (".yaml", ".yml"):
-        compiled = compiling.read_compiled(pipeline)
-        if site != _site({}):
-            problem = "image, secrets and volume of a compiled file are fixed"
-            raise UserError(problem, {"file": pipeline}, next="compile it with these options, or name a pipeline here")
+    return config.load(config_file, dict(config.parse_override(text) for text in sets or []))
+
+
+def _tell_version(pipeline: str, version: "Version | None", answer: Answer) -> None:
+    facts = {"pipeline": pipeline, "version": version and version.name, "uploaded": bool(version and version.new)}
+    if version:
+        answer.say(f"pipeline  {pipeline} {version.name}{'' if version.new else ', as it was there'}", **facts)
     else:
-        compiled = compiling.compile_pipeline(pipeline, site)
-        if "/" not in compiled.image:
-            print(
-                f"note: the image {compiled.image} names no registry: every node has to have it already, "
-                "or give another one: --image REGISTRY/NAME:TAG",
-                file=sys.stderr,
-            )
-    submitting.check_for_cluster(settings, compiled)
-    parameters = config.as_parameters(settings, compiled.parameters)
-    missing = set(compiled.required) - set(parameters)
-    if missing:
-        facts = {"pipeline": pipeline, "parameters": ", ".join(sorted(missing))}
-        raise UserError("the pipeline wants parameters that graftwork's configuration does not have", facts)
-    return compiled, parameters
-
-
-def _upload(kubeflow: "Kubeflow", compiled: "Compiled", answer: Answer) -> "Version":
-    from graftwork.kubeflow import submitting
-
-    version = submitting.upload(kubeflow, compiled)
-    line = f"pipeline  {compiled.name} {version.name}{'' if version.new else ', as it was there'}"
-    answer.say(line, pipeline=compiled.name, version=version.name, uploaded=version.new)
-    return version
+        answer.say(
+            f"pipeline  {pipeline}, without the cache: sent with this run, it is no version on the server", **facts
+        )

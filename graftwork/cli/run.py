@@ -15,6 +15,7 @@ from graftwork.cli.help import SETTING
 from graftwork.cli.kubeflow import ConfigFile, Image, Sets
 from graftwork.cli.options import Architecture, CustomObjects, Preprocessing, TrustCode
 from graftwork.cli.output import FAILED, INTERRUPTED, Json, print_json
+from graftwork.errors import need_everything
 from graftwork.reporting.shown import console
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def demo(
     """Run on embedded weights (EfficientNet-Lite0) and images (5,000 handwritten digits)."""
     from graftwork import config
     from graftwork.demo import CONFIG
+
+    need_everything("the demo")
     from graftwork.demo.assets import materialize
     from graftwork.reporting.quiet import without_native_log
     from graftwork.running.run import image_for

@@ -10,6 +10,7 @@ from graftwork.config.loading import (
     merged as merged,
     parse_override as parse_override,
     read_yaml as read_yaml,
+    settings_of as settings_of,
     validated as validated,
 )
 from graftwork.config.parameters import (

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,38 @@ def load(file: str | Path | None, overrides: Mapping[str, Any]) -> Config:
         UserError: The file cannot be read, a key is unknown, a value is not what it should be.
     """
     return validated(Config, merged(read_yaml(file) if file else {}, overrides), str(file or "the command line"))
+
+
+def settings_of(
+    config: str | os.PathLike[str] | Config | None,
+    named: Mapping[str, str | os.PathLike[str] | None],
+    settings: Mapping[str, Any],
+) -> "Config":
+    """Return what a configuration says with a call's arguments laid over it.
+
+    Args:
+        config: A YAML file or a Config; None for neither.
+        named: Settings with an argument of their own; None for what is not given.
+        settings: All others; of a group of settings, a mapping lies over that group.
+
+    Raises:
+        UserError: A setting is unknown or wrong.
+    """
+    given = {**{key: value for key, value in named.items() if value is not None}, **settings}
+    if isinstance(config, Config):
+        if not given:
+            return config
+        base, where = config.model_dump(exclude_unset=True), "the arguments"
+    else:
+        base, where = (read_yaml(Path(config)), os.fspath(config)) if config else ({}, "the arguments")
+    groups = {key.partition(".")[0] for key in keys() if "." in key}
+    overrides: dict[str, Any] = {}
+    for key, value in given.items():
+        if key in groups and isinstance(value, Mapping):
+            overrides |= {f"{key}.{entry}": each for entry, each in value.items()}
+        else:
+            overrides[key] = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return validated(Config, merged(base, overrides), where)
 
 
 def read_yaml(file: str | Path) -> dict[str, Any]:

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from graftwork import storage
 from graftwork.errors import UserError, in_one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLES = (".csv", ".jsonl", ".parquet")
 _ROWS = 4096
@@ -113,7 +114,9 @@ def _table_rows(uri: str, needs_labels: bool) -> Iterator[Row]:
         raise UserError(problem, {"data": uri, "rows": number})
 
 
-def _chunks(uri: str) -> Iterator[pd.DataFrame]:
+def _chunks(uri: str) -> Iterator["pd.DataFrame"]:
+    import pandas as pd
+
     with storage.fetched(uri) as path:
         try:
             if path.suffix.lower() == ".csv":
@@ -152,6 +155,8 @@ def _row(uri: str, folder: str, number: int, record: dict[str, Any]) -> Row:
 
 def _text(value: Any) -> str | None:
     """Return a cell as text, None if it is empty; 3.0 is the class 3."""
+    import pandas as pd
+
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
         return None
     if isinstance(value, float) and value.is_integer():

@@ -46,6 +46,11 @@ class Site:
         credentials_secret: Name of a Kubernetes secret whose key credentials.json lets Google's client reach the
             data, the base model and the registry; "" where the service account may.
         data_volume: Name of a persistent volume claim to mount at /data in these steps; "" for none.
+
+    Example:
+        >>> site = graftwork.Site(image="registry.example/graftwork:1", data_volume="photos")
+        >>> site.credentials_secret
+        ''
     """
 
     image: str = IMAGE

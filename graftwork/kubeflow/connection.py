@@ -34,14 +34,15 @@ class Kubeflow:
         namespace: Of the user, None where the server has one for all.
         where: The server's address, for people.
         kube_context: Of the Kubernetes configuration; None for the current one.
+        tag: What the server calls its version, which may be anything; None where it was not asked or does not tell.
     """
 
     def __init__(
         self,
         host: str | None = None,
         namespace: str | None = None,
-        token_file: str | None = None,
-        ca_file: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         kube_context: str | None = None,
     ) -> None:
         """Connect.
@@ -64,9 +65,13 @@ class Kubeflow:
             if file and not Path(file).is_file():
                 raise UserError("the file does not exist", {"file": file})
         credentials = _credentials(token_file)
+        ca_file = os.fspath(ca_file) if ca_file else None
+        self.tag: str | None = None
         if self.host:
-            multi_user = self._check_health(ca_file, credentials)
-            if multi_user and not namespace:
+            health = self._check_health(ca_file, credentials)
+            tag = health.get("tag_name")
+            self.tag = tag if isinstance(tag, str) else None
+            if health.get("multi_user") and not namespace:
                 problem = "this Kubeflow has a namespace for each team, and none is given"
                 raise self._error(problem, "name yours: --namespace NAME")
         with self.saying("connect"), contextlib.redirect_stdout(None), warnings.catch_warnings(action="ignore"):
@@ -80,8 +85,10 @@ class Kubeflow:
                 kube_context=kube_context,
             )
 
-    def _check_health(self, ca_file: str | None, credentials: ServiceAccountTokenVolumeCredentials | None) -> bool:
-        """Ask whether the server is well; return whether it has a namespace for each team."""
+    def _check_health(
+        self, ca_file: str | None, credentials: ServiceAccountTokenVolumeCredentials | None
+    ) -> dict[str, Any]:
+        """Return what the server says of itself: "multi_user" (a namespace for each team), "tag_name" (its version)."""
         token = credentials._get_token() if credentials else os.environ.get(TOKEN_VARIABLE)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if os.environ.get(COOKIE_VARIABLE):
@@ -101,11 +108,12 @@ class Kubeflow:
             raise self._not_let_in(_reason(answer.text) if answer.status_code in (401, 403) else "a page to log in")
         if answer.status_code >= 400:
             text = f"{answer.status_code} {answer.reason}"
-            raise self._error(_UNEXPECTED, "is a path missing in it?", asked=url, answer=text)
-        try:
-            return bool(answer.json().get("multi_user"))
-        except (ValueError, AttributeError):
-            raise self._error(_UNEXPECTED, asked=url, answer=answer.text[:80]) from None
+            causes = ["is a path missing in it?", "or is it Kubeflow Pipelines 1, which has no such address?"]
+            raise self._error(_UNEXPECTED, causes, asked=url, answer=text)
+        with contextlib.suppress(ValueError):
+            if isinstance(health := answer.json(), dict):
+                return health
+        raise self._error(_UNEXPECTED, asked=url, answer=answer.text[:80])
 
     def _not_let_in(self, reason: str) -> UserError:
         next = [
@@ -197,10 +205,10 @@ class Kubeflow:
                 return
 
 
-def _credentials(token_file: str | None) -> ServiceAccountTokenVolumeCredentials | None:
+def _credentials(token_file: str | os.PathLike[str] | None) -> ServiceAccountTokenVolumeCredentials | None:
     """Return what reads the token from a file for every request, so that a renewed one is used."""
     if token_file:
-        return ServiceAccountTokenVolumeCredentials(token_file)
+        return ServiceAccountTokenVolumeCredentials(os.fspath(token_file))
     mounted = os.environ.get("KF_PIPELINES_SA_TOKEN_PATH") or str(_IN_CLUSTER_TOKEN)
     if not os.environ.get(TOKEN_VARIABLE) and Path(mounted).is_file():
         return ServiceAccountTokenVolumeCredentials(mounted)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import kfp_server_api
+import yaml
 
 from graftwork.config import HUB, Config
 from graftwork.errors import UserError
@@ -111,38 +112,54 @@ def experiment(kubeflow: Kubeflow, name: str) -> str:
 
 def submit(
     kubeflow: Kubeflow,
-    version: Version,
+    pipeline: Version | Compiled,
     parameters: Mapping[str, Any],
     *,
     run_name: str,
     experiment_name: str = EXPERIMENT,
     service_account: str | None = None,
-    caching: bool = True,
 ) -> str:
     """Start a run and return its ID.
 
     Args:
         kubeflow: The server.
-        version: Of the pipeline to run.
+        pipeline: A version of a pipeline that the server has. Or a compiled pipeline, which then runs without the
+            cache: every task says whether it may come from there, and that goes before what is said of a run. So the
+            server gets a pipeline that says no, for this run alone, and keeps no version of it.
         parameters: The pipeline's parameters.
         run_name: What to call it.
         experiment_name: Under which it is listed; created if it is not there.
         service_account: Kubernetes service account of the pods; None for the server's default.
-        caching: Whether results of earlier runs may be used again.
 
     Raises:
         UserError: The server refuses, or the connection is lost.
     """
-    experiment_id = experiment(kubeflow, experiment_name)
-    with kubeflow.saying("start the run"), contextlib.redirect_stdout(None):
-        run = kubeflow.client.run_pipeline(
-            experiment_id,
-            run_name,
-            params=dict(parameters),
-            pipeline_id=version.pipeline_id,
-            version_id=version.version_id,
-            # None leaves the pipeline's own: everything is cached but the look at the source.
-            enable_caching=None if caching else False,
-            service_account=service_account,
+    run = kfp_server_api.V2beta1Run(
+        experiment_id=experiment(kubeflow, experiment_name),
+        display_name=run_name,
+        runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=dict(parameters)),
+        service_account=service_account,
+    )
+    if isinstance(pipeline, Version):
+        run.pipeline_version_reference = kfp_server_api.V2beta1PipelineVersionReference(
+            pipeline_id=pipeline.pipeline_id, pipeline_version_id=pipeline.version_id
         )
-    return str(run.run_id)
+    else:
+        run.pipeline_spec = without_cache(pipeline)
+    with kubeflow.saying("start the run"):
+        return str(kubeflow.client.runs.run_service_create_run(run=run).run_id)
+
+
+def without_cache(compiled: Compiled) -> dict[str, Any]:
+    """Return a pipeline whose tasks all run, as the server takes it without a version.
+
+    KFP's client would switch the cache off for the tasks of the outermost DAG only.
+
+    Returns:
+        "pipeline_spec", and with it "platform_spec" where the pipeline has a part for Kubernetes.
+    """
+    spec, *platform = yaml.safe_load_all(compiled.text)
+    for component in (spec["root"], *spec["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {"enableCache": False}
+    return {"pipeline_spec": spec, **({"platform_spec": platform[0]} if platform else {})}

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from graftwork import storage
+from graftwork.errors import need_everything
 from graftwork.registry.resolve import model_uri
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ def open_model(model: str | os.PathLike[str]) -> Model:
         ['blue', 'green', 'red']
     """
     uri = model_uri(os.fspath(model))
+    need_everything("a model that answers here")
     from graftwork.artifacts.model import read_classifier  # TensorFlow, only now that there is a model
 
     with ExitStack() as copy:

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graftwork.errors import UserError
+from graftwork.errors import UserError, need_everything
 from graftwork.reporting.shown import Shown
 from graftwork.running import kfp_internals, local
-from graftwork.running.run import Place, display_of, image_for, on_this_machine, settings_of
+from graftwork.running.run import Place, display_of, image_for, on_this_machine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,6 +98,9 @@ def retrain(
         >>> outcome.outcome, outcome.champion
         ('promoted', 1)
     """
+    from graftwork.config import settings_of
+
+    need_everything("retraining on this machine")
     named = {"data": data, "base_model": base_model, "output": output, "registry": registry, "name": name}
     given = settings_of(config, named, settings)
     if not given.registry:

@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graftwork.errors import UserError
+from graftwork.errors import UserError, need_everything
 from graftwork.reporting.shown import Shown, console
 from graftwork.running import local
 
@@ -120,8 +120,11 @@ def run(
         >>> run.model.predict("a.jpg")[0].label in run.model.classes
         True
     """
+    from graftwork.config import settings_of
+
     if pipeline == "retraining":  # which leaves a version in a registry, and no model in the output folder
         raise UserError("retraining is not run like the others", next=["graftwork retrain", "graftwork.retrain(...)"])
+    need_everything("a run on this machine")
     given = settings_of(config, {"data": data, "base_model": base_model, "output": output}, settings)
     in_image = image_for(runner, image, mounts)
     chosen, parameters, steps = on_this_machine(pipeline, given)
@@ -130,38 +133,6 @@ def run(
         local.run(chosen, parameters, Path(given.output), display, in_image, mounts)
     display.finish()
     return Run(given.output)
-
-
-def settings_of(
-    config: "Place | Config | None", named: Mapping[str, Place | None], settings: Mapping[str, Any]
-) -> "Config":
-    """Return what a configuration says with a call's arguments laid over it.
-
-    Args:
-        config: A YAML file or a Config; None for neither.
-        named: Settings with an argument of their own; None for what is not given.
-        settings: All others; of a group of settings, a mapping lies over that group.
-
-    Raises:
-        UserError: A setting is unknown or wrong.
-    """
-    from graftwork.config import Config, keys, merged, read_yaml, validated
-
-    given = {**{key: value for key, value in named.items() if value is not None}, **settings}
-    if isinstance(config, Config):
-        if not given:
-            return config
-        base, where = config.model_dump(exclude_unset=True), "the arguments"
-    else:
-        base, where = (read_yaml(Path(config)), os.fspath(config)) if config else ({}, "the arguments")
-    groups = {key.partition(".")[0] for key in keys() if "." in key}
-    overrides: dict[str, Any] = {}
-    for key, value in given.items():
-        if key in groups and isinstance(value, Mapping):
-            overrides |= {f"{key}.{entry}": each for entry, each in value.items()}
-        else:
-            overrides[key] = os.fspath(value) if isinstance(value, os.PathLike) else value
-    return validated(Config, merged(base, overrides), where)
 
 
 def image_for(runner: str, image: str | None = None, mounts: Sequence[Place] = ()) -> str | None:

@@ -185,9 +185,13 @@ class TestSubmit:
 
     def test_service_account_and_no_cache(self, fake: FakeKubeflow, config: str) -> None:
         arguments = ("--host", fake.url, "--service-account", "trainer", "--no-cache", "--run-name", "tonight")
-        assert graftwork("submit", "sweep", config, *arguments).returncode == 0
+        done = graftwork("submit", "sweep", config, *arguments)
+        assert done.returncode == 0, done.stderr
         run = only(fake.runs)
         assert (run["service_account"], run["display_name"]) == ("trainer", "tonight")
+        assert fake.may_come_from_the_cache(str(run["run_id"])) == set()
+        assert fake.versions == {}
+        assert "sweep, without the cache: sent with this run, it is no version" in done.stdout
 
 
 class TestWatch:

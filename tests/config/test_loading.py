@@ -76,3 +76,29 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: str | None, ex
 def test_no_assignment_at_all() -> None:
     with pytest.raises(UserError, match=r"'seed' is not an assignment[\s\S]*--set fine_tune\.layers=0"):
         config.parse_override("seed")
+
+
+SOURCES = {"data": "photos", "base_model": "shelf.keras"}
+
+
+class TestArguments:
+    def test_a_group_leaves_the_rest_of_the_file_as_it_is(self, tmp_path: Path) -> None:
+        (tmp_path / "c.yaml").write_text("seed: 3\nfine_tune: {layers: 2, epochs: 9}\ngate: {slices: {a: '*'}}\n")
+        given = {"fine_tune": {"layers": 5}, "gate": {"slices": {"b.c": "*"}}}
+        settings = config.settings_of(tmp_path / "c.yaml", SOURCES, given)
+        assert (settings.seed, settings.fine_tune.layers, settings.fine_tune.epochs) == (3, 5, 9)
+        assert settings.gate.slices == {"b.c": "*"}
+
+    def test_a_config_goes_below_the_arguments(self) -> None:
+        below = config.Config(**SOURCES, seed=3, fine_tune={"layers": 2, "epochs": 9})
+        assert config.settings_of(below, {}, {}) is below
+        settings = config.settings_of(below, {"data": Path("others")}, {"fine_tune": {"layers": 5}})
+        assert (settings.data, settings.seed) == ("others", 3)
+        assert settings.fine_tune == config.FineTuneConfig(layers=5, epochs=9)
+
+    def test_parts_of_a_config_are_settings_too(self) -> None:
+        settings = config.settings_of(
+            None, SOURCES, {"gate": config.GateConfig(margin=0.2), "sweep": {"layers": [1, "all"]}}
+        )
+        assert settings.gate.margin == 0.2
+        assert settings.sweep.layers == (1, "all")

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 import graftwork
-from graftwork.config import FineTuneConfig, GateConfig
 from graftwork.errors import UserError
-from graftwork.running.run import settings_of
 
 SOURCES = {"data": "photos", "base_model": "shelf.keras"}
 
@@ -24,25 +22,6 @@ def finished(output: Path, name: str = "head") -> Path:
 
 
 class TestSettings:
-    def test_a_group_leaves_the_rest_of_the_file_as_it_is(self, tmp_path: Path) -> None:
-        (tmp_path / "c.yaml").write_text("seed: 3\nfine_tune: {layers: 2, epochs: 9}\ngate: {slices: {a: '*'}}\n")
-        given = {"fine_tune": {"layers": 5}, "gate": {"slices": {"b.c": "*"}}}
-        settings = settings_of(tmp_path / "c.yaml", SOURCES, given)
-        assert (settings.seed, settings.fine_tune.layers, settings.fine_tune.epochs) == (3, 5, 9)
-        assert settings.gate.slices == {"b.c": "*"}
-
-    def test_a_config_goes_below_the_arguments(self) -> None:
-        config = graftwork.Config(**SOURCES, seed=3, fine_tune={"layers": 2, "epochs": 9})
-        assert settings_of(config, {}, {}) is config
-        settings = settings_of(config, {"data": Path("others")}, {"fine_tune": {"layers": 5}})
-        assert (settings.data, settings.seed) == ("others", 3)
-        assert settings.fine_tune == FineTuneConfig(layers=5, epochs=9)
-
-    def test_parts_of_a_config_are_settings_too(self) -> None:
-        settings = settings_of(None, SOURCES, {"gate": GateConfig(margin=0.2), "sweep": {"layers": [1, "all"]}})
-        assert settings.gate.margin == 0.2
-        assert settings.sweep.layers == (1, "all")
-
     @pytest.mark.parametrize(
         ("settings", "expected"),
         [
