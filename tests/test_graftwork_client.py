@@ -15,6 +15,7 @@ import graftwork
 
 from exported_models import exported
 from fake_kubeflow import FakeKubeflow
+from watched_runs import finished_in
 
 ROOT = Path(__file__).parent.parent
 HEAVY = [
@@ -66,7 +67,13 @@ class TestCommands:
         assert "follow" in client("submit", "sweep", *JOB, "--host", fake.url)
         (run,) = fake.runs
         fake.set_state(run, "SUCCEEDED")
-        assert "run succeeded" in client("watch", run, "--host", fake.url)
+        assert "✓ run" in client("watch", run, "--host", fake.url)
+
+    def test_results_are_fetched(self, fake: FakeKubeflow, tmp_path: Path) -> None:
+        run = finished_in(fake, "minio://mlpipeline/v2/run")
+        said = client("fetch", run.run_id, "-o", tmp_path / "here", "--host", fake.url)
+        assert f"model   {tmp_path}/here/model" in said
+        assert (tmp_path / "here" / "model" / "saved_model.pb").is_file()
 
     def test_schedules(self, fake: FakeKubeflow) -> None:
         nightly = ("--cron", "30 3 * * *", "--name", "birds", "--host", fake.url)

@@ -1,6 +1,8 @@
 """A run on the fake Kubeflow, watched."""
 
+import hashlib
 import io
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ COMPILED = Path(__file__).parent / "from_0_1" / "compiled"
 PARAMETERS = {"data": "gs://photos", "base_model": "gs://shelf.keras"}
 OF_A_REGISTRY = {"registry": "gs://models", "name": "shelf"}
 SOON = 30.0  # seconds
+FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "assets.extra/graftwork.json": b"{}"}
+REPORT_PAGE, METRICS = b"<html>report</html>", b'{"selected": "head"}'
 
 
 class Watching:
@@ -80,3 +84,31 @@ def _until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:
             return
         waiting.wait(0.02)
     raise AssertionError(otherwise())
+
+
+def described(content: bytes) -> dict[str, object]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def input_of(outputs: dict[str, str]) -> str:
+    made = {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in outputs.items()}
+    document = json.dumps({"inputs": {}, "outputs": {"artifacts": made}}, indent=4)
+    return f"[KFP Executor 2026-11-26 21:14:50,289 INFO]: Got executor_input:\n{document}\n"
+
+
+def finished_in(fake: FakeKubeflow, root: str, files: dict[str, bytes] = FILES) -> Watching:
+    run = Watching(fake)
+    run.workflow.move("evaluate", "SUCCEEDED")
+    run.workflow.move("select-model", "SUCCEEDED")
+    bucket, _, key = root.partition("://")[2].partition("/")
+    fake.artifacts |= {(bucket, f"{key}/model/{name}"): content for name, content in FILES.items()}
+    fake.artifacts |= {(bucket, f"{key}/report"): REPORT_PAGE, (bucket, f"{key}/metrics"): METRICS}
+    said = [{"path": name, **described(content)} for name, content in files.items()]
+    result = {"step": "select_model", "files": {"model": said, "metrics": described(METRICS)}}
+    outputs = {"model": f"{root}/model", "metrics": f"{root}/metrics"}
+    run.log("select-model", f"{input_of(outputs)}select_model: started\ngraftwork result: {json.dumps(result)}\n")
+    result = {"step": "evaluate", "files": {"report": described(REPORT_PAGE)}}
+    outputs = {"report": f"{root}/report"}
+    run.log("evaluate", f"{input_of(outputs)}evaluate: started\ngraftwork result: {json.dumps(result)}\n")
+    run.show("SUCCEEDED", "RUNNING")
+    return run

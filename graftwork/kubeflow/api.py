@@ -2,18 +2,23 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from graftwork.config import Config, as_parameters, settings_of
 from graftwork.errors import UserError
 from graftwork.kubeflow import schedules, submitting, versions
 from graftwork.kubeflow.compiling import Compiled, Site, compile_pipeline, read_compiled
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.fetching import EVERYTHING, fetch
 from graftwork.kubeflow.names import check_name
+from graftwork.kubeflow.showing import shown
 from graftwork.kubeflow.submitting import EXPERIMENT, Version
+from graftwork.kubeflow.watching import Watched
+from graftwork.reporting.shown import console
 
 Place = str | os.PathLike[str]
 
@@ -39,10 +44,58 @@ class ClusterRun:
     pipeline: str = ""
     version: Version | None = None
 
+    @classmethod
+    def of(
+        cls,
+        run_id: str,
+        *,
+        host: str | None = None,
+        namespace: str | None = None,
+        token_file: Place | None = None,
+        ca_file: Place | None = None,
+        kube_context: str | None = None,
+    ) -> Self:
+        """Return a run that was started before, by its ID; the rest says where Kubeflow is, as for `submit`.
+
+        Raises:
+            UserError: Kubeflow cannot be reached, or does not let you in.
+        """
+        return cls(run_id, Kubeflow(host, namespace, token_file, ca_file, kube_context))
+
     @property
     def link(self) -> str:
         """The address of its page in Kubeflow's interface."""
         return self.kubeflow.link_to_run(self.run_id)
+
+    def watch(self, quiet: bool = False) -> Watched:
+        """Follow the run to its end, and print what its steps do and say, and what comes out.
+
+        Args:
+            quiet: Whether to print nothing.
+
+        Returns:
+            How it has ended: `state`, `reason`, `steps` and `results`.
+
+        Raises:
+            UserError: There is no such run, you are no longer let in, or the server does not answer for ten minutes.
+        """
+        return shown(self.kubeflow, self.run_id, console(sys.stdout, quiet))
+
+    def fetch(self, output: Place = "graftwork-run", what: Sequence[str] = EVERYTHING) -> Path:
+        """Bring what came out of the run to this machine, as after a run here: `graftwork.Run(output)` opens it.
+
+        Args:
+            output: Folder to write to; what it has of the same names is replaced.
+            what: Any of "model", "report" and "metrics".
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: The run has no such result, or it cannot be read from here.
+        """
+        fetch(self.kubeflow, self.run_id, Path(output), what)
+        return Path(output)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A run on Kubeflow as a person sees it: its steps as a run on this machine shows them, then what came out."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from graftwork.kubeflow.connection import Kubeflow
@@ -23,7 +24,8 @@ def shown(kubeflow: Kubeflow, run_id: str, console: "Console", poll_seconds: flo
             watched = watch(kubeflow, run_id, display, poll_seconds)
         finally:
             display.leave()
-    _show_results(kubeflow, run_id, watched, console)
+    with contextlib.suppress(KeyError, TypeError):  # what another version has found out may have other names
+        _show_results(kubeflow, run_id, watched, console)
     return watched
 
 

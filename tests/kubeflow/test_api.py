@@ -13,6 +13,7 @@ import graftwork
 from graftwork.errors import UserError
 
 from fake_kubeflow import FakeKubeflow
+from watched_runs import finished_in
 
 SOURCES: dict[str, Any] = {"data": "gs://photos/birds", "base_model": "gs://models/shelf.keras"}
 IMAGE = "r.example/graftwork:1"
@@ -25,6 +26,21 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubefl
         monkeypatch.setenv("KF_PIPELINES_ENDPOINT", server.url)
         yield server
     assert server.violations == []
+
+
+class TestRun:
+    def test_it_is_watched_and_its_results_open_as_those_of_a_run_here(
+        self, fake: FakeKubeflow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        started = finished_in(fake, "minio://mlpipeline/v2/run")
+        run = graftwork.ClusterRun.of(started.run_id, host=fake.url)
+        assert run.watch().succeeded
+        assert "select_model" in capsys.readouterr().out
+        assert run.watch(quiet=True).steps == {"evaluate": "succeeded", "select_model": "succeeded"}
+        assert capsys.readouterr().out == ""
+        output = run.fetch(tmp_path / "here")
+        assert graftwork.Run(output).selected == "head"
+        assert (output / "report.html").is_file()
 
 
 class TestSubmit:

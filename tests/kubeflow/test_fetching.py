@@ -1,7 +1,5 @@
 """Results of a run brought to this machine, through the interface of a Kubeflow that has them."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,20 +10,7 @@ from graftwork.kubeflow.fetching import REPORT, fetch
 
 from fake_buckets import fake_buckets
 from fake_kubeflow import FakeKubeflow
-from watched_runs import Watching
-
-FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "assets.extra/graftwork.json": b"{}"}
-REPORT_PAGE, METRICS = b"<html>report</html>", b'{"selected": "head"}'
-
-
-def described(content: bytes) -> dict[str, object]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def input_of(outputs: dict[str, str]) -> str:
-    made = {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in outputs.items()}
-    document = json.dumps({"inputs": {}, "outputs": {"artifacts": made}}, indent=4)
-    return f"[KFP Executor 2026-11-26 21:14:50,289 INFO]: Got executor_input:\n{document}\n"
+from watched_runs import FILES, METRICS, REPORT_PAGE, Watching, finished_in
 
 
 @pytest.fixture
@@ -38,24 +23,6 @@ def fake() -> Iterator[FakeKubeflow]:
 @pytest.fixture
 def finished(fake: FakeKubeflow) -> Watching:
     return finished_in(fake, "minio://mlpipeline/v2/run")
-
-
-def finished_in(fake: FakeKubeflow, root: str, files: dict[str, bytes] = FILES) -> Watching:
-    run = Watching(fake)
-    run.workflow.move("evaluate", "SUCCEEDED")
-    run.workflow.move("select-model", "SUCCEEDED")
-    bucket, _, key = root.partition("://")[2].partition("/")
-    fake.artifacts |= {(bucket, f"{key}/model/{name}"): content for name, content in FILES.items()}
-    fake.artifacts |= {(bucket, f"{key}/report"): REPORT_PAGE, (bucket, f"{key}/metrics"): METRICS}
-    said = [{"path": name, **described(content)} for name, content in files.items()]
-    result = {"step": "select_model", "files": {"model": said, "metrics": described(METRICS)}}
-    outputs = {"model": f"{root}/model", "metrics": f"{root}/metrics"}
-    run.log("select-model", f"{input_of(outputs)}select_model: started\ngraftwork result: {json.dumps(result)}\n")
-    result = {"step": "evaluate", "files": {"report": described(REPORT_PAGE)}}
-    outputs = {"report": f"{root}/report"}
-    run.log("evaluate", f"{input_of(outputs)}evaluate: started\ngraftwork result: {json.dumps(result)}\n")
-    run.show("SUCCEEDED", "RUNNING")
-    return run
 
 
 def test_everything_lies_as_after_a_run_on_this_machine(finished: Watching, tmp_path: Path) -> None:

@@ -262,6 +262,13 @@ class TestResults:
         assert model.startswith("model minio://mlpipeline/v2/artifacts/transfer-learning/")
         assert f"fetch graftwork fetch {run.run_id}" in run.lines
 
+    def test_what_another_version_says_is_passed_over(self, fake: FakeKubeflow) -> None:
+        run = Watching(fake)
+        run.workflow.move("select-model", "SUCCEEDED")
+        run.log("select-model", 'select_model: started\ngraftwork result: {"step": "select_model", "best": 1}\n')
+        run.show("SUCCEEDED", "RUNNING")
+        assert run.to_its_end().succeeded
+
     def test_of_a_retraining_its_outcome_with_the_reason(self, fake: FakeKubeflow) -> None:
         run = Watching(fake, "retraining")
         run.workflow.move("exit-handler-1/find-champion", "SUCCEEDED")
