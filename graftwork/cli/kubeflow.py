@@ -99,6 +99,7 @@ def compile_(
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="To write; for components, a folder.")],
     format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.", autocompletion=offers(*_FORMATS))] = "ir",
     namespace: Annotated[str | None, typer.Option(help="Of the resources in a Kubernetes manifest.")] = None,
+    one_shard: Annotated[bool, typer.Option("--one-shard", help="Without loops over shards: fewer pods.")] = False,
     json_: Json = False,
     *,
     site: dict[str, Any],
@@ -107,7 +108,7 @@ def compile_(
     from graftwork.kubeflow import compiling
 
     if pipeline == "components":
-        others = {"--format": format if format != "ir" else None, "--namespace": namespace}
+        others = {"--format": format if format != "ir" else None, "--namespace": namespace, "--one-shard": one_shard}
         _write_components(output, site, others, json_)
         return
     if format not in compiling.FORMATS:
@@ -115,7 +116,7 @@ def compile_(
     if Path(output).suffix not in (".yaml", ".yml"):
         raise UserError("Kubeflow takes pipelines as YAML files", {"output": output}, next="call it .yaml")
     compiled = compiling.compile_pipeline(
-        pipeline, _site(site), "ir" if format == "ir" else "kubernetes-manifest", namespace
+        pipeline, _site(site), "ir" if format == "ir" else "kubernetes-manifest", namespace, one_shard
     )
     storage.write(output, compiled.text.encode())
     with answering(json_) as answer:
@@ -221,7 +222,7 @@ def schedule(
         answer.say(f"due       {times} in {recurring.TIME_ZONE}", due=[time.isoformat() for time in due])
 
 
-def _write_components(output: str, site: dict[str, Any], more: dict[str, str | None], as_json: bool) -> None:
+def _write_components(output: str, site: dict[str, Any], more: dict[str, str | bool | None], as_json: bool) -> None:
     from graftwork.kubeflow import compiling
 
     given = {**more, **{f"--{key.replace('_', '-')}": site[key] for key in site if key != "image"}}
@@ -265,8 +266,12 @@ def _job(
         if site != _site({}):
             problem = "image, secrets and volume of a compiled file are fixed"
             raise UserError(problem, {"file": pipeline}, next="compile it with these options, or name a pipeline here")
+        if compiled.one_shard and not settings.cluster.one_shard:
+            shards = {f"cluster.{key}": getattr(settings.cluster, key) for key in ("ingest_shards", "extract_shards")}
+            next = ["compile it without --one-shard", "or leave both at 1"]
+            raise UserError("the file was compiled for one shard", {"file": pipeline, **shards}, next)
     else:
-        compiled = compiling.compile_pipeline(pipeline, site)
+        compiled = compiling.compile_pipeline(pipeline, site, one_shard=settings.cluster.one_shard)
         if "/" not in compiled.image:
             print(
                 f"note: the image {compiled.image} names no registry: every node has to have it already, "
