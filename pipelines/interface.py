@@ -65,6 +65,8 @@ def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Cal
 def _pipeline(
     name: str, display_name: str, parameters: dict[str, Parameter], build: Callable[[Inputs], Any], one_shard: bool
 ) -> Any:
+    """Return a KFP pipeline: what `build` makes of parameters, with their signature and docstring."""
+
     def function(*values: Any) -> Any:
         given = dict(zip(parameters, values, strict=True)) | (dict.fromkeys(_SHARDS, 1) if one_shard else {})
         return build(Inputs(one_shard=one_shard, **given))

@@ -47,7 +47,7 @@ def first(task: PipelineTask) -> PipelineTask:
 
 
 def _retried(task: PipelineTask) -> PipelineTask:
-    """Try a step again when its pod was taken away: after a quarter of a minute, then after one more.
+    """Try a step again when its pod was taken away: after 15 seconds, then after one minute.
 
     Argo waits before it looks whether there will be another attempt, so what fails for good waits that long too.
     """
