@@ -12,8 +12,12 @@ from graftwork.errors import UserError
 NAMES = ("transfer_learning", "sweep", "retraining")
 
 
-def load(name: str) -> Any:
+def load(name: str, one_shard: bool = False) -> Any:
     """Return a pipeline by its name.
+
+    Args:
+        name: One of NAMES.
+        one_shard: Without its loops over shards: the same work by fewer pods, where one shard is enough.
 
     Raises:
         UserError: There is none of that name.
@@ -22,7 +26,8 @@ def load(name: str) -> Any:
         raise UserError(f"there is no pipeline {name!r}", {"pipelines": ", ".join(NAMES)})
     name = name.replace("-", "_")
     with warnings.catch_warnings(action="ignore"):  # KFP's remarks are for authors of pipelines
-        return getattr(importlib.import_module(f"graftwork.pipelines.{name}"), name)
+        pipeline = getattr(importlib.import_module(f"graftwork.pipelines.{name}"), name)
+        return pipeline.in_one_shard() if one_shard else pipeline
 
 
 def steps(name: str) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from graftwork.components.ingest_images.component import ingest_images
 from graftwork.components.load_base_model.component import load_base_model
 from graftwork.components.prepare_data.component import prepare_data
 from graftwork.components.train_head.component import train_head
+from graftwork.data.shards import WHOLE
 from graftwork.pipelines.interface import Inputs
-from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, on_nodes, retried
+from graftwork.pipelines.scheduling import PARALLELISM, first, on_cpu, on_nodes
 
 STEPS = (
     "fingerprint_source",
@@ -61,7 +62,8 @@ def ingest(
     Returns:
         An artifact for each shard.
     """
-    with dsl.ParallelFor(shards, parallelism=PARALLELISM, name="share of the source") as shard:
+    # Loops have no names of their own: some backends do not find what was collected from one that has.
+    with dsl.ParallelFor(shards, parallelism=PARALLELISM) as shard:
         task = ingest_images(
             data=data,
             fingerprint=fingerprint,
@@ -70,7 +72,7 @@ def ingest(
             stored_size=stored_size,
             at_least=at_least,
         )
-        retried(on_cpu(task))
+        on_cpu(task)
     return dsl.Collected(task.outputs["ingested"])
 
 
@@ -92,7 +94,7 @@ def tune(inputs: Inputs, images: Any, head: Any, **point: Any) -> Any:
 
 def look_at_sources(inputs: Inputs) -> Any:
     """Look what data and base model hold now: the one step that always runs."""
-    return on_cpu(fingerprint_source(**inputs.of(fingerprint_source))).set_caching_options(False)
+    return first(fingerprint_source(**inputs.of(fingerprint_source))).set_caching_options(False)
 
 
 def load(inputs: Inputs, sources: Any, **instead: Any) -> Any:
@@ -108,25 +110,36 @@ def prepare_images(inputs: Inputs, sources: Any, base: Any, at_least: Any = 0) -
     Returns:
         The images, and the shares in which to work on them.
     """
-    ingested = ingest(
-        data=inputs.data,
-        fingerprint=sources.outputs["data_fingerprint"],
-        shards=sources.outputs["shards"],
-        input_size=base.outputs["size"],
-        stored_size=inputs.stored_size,
-        at_least=at_least,
-    )
-    prepared = prepare_data(ingested=ingested.output, prepare=inputs.prepare, extract_shards=inputs.extract_shards)
-    retried(on_cpu(prepared))
+    source = {
+        "data": inputs.data,
+        "fingerprint": sources.outputs["data_fingerprint"],
+        "input_size": base.outputs["size"],
+        "stored_size": inputs.stored_size,
+        "at_least": at_least,
+    }
+    if inputs.one_shard:
+        whole = on_cpu(ingest_images(shard=str(WHOLE), **source)).outputs["ingested"]
+        prepared = prepare_data(whole_ingested=whole, prepare=inputs.prepare)
+    else:
+        ingested = ingest(shards=sources.outputs["shards"], **source).output
+        prepared = prepare_data(ingested=ingested, prepare=inputs.prepare, extract_shards=inputs.extract_shards)
+    on_cpu(prepared)
     return prepared.outputs["images"], prepared.outputs["Output"]
 
 
 def trained_head(inputs: Inputs, base: Any, images: Any, shares: Any) -> Any:
     """Run the frozen base over the images once, and train a head on what it says; return the model."""
     folder = base.outputs["model"]
-    with dsl.ParallelFor(shares, parallelism=PARALLELISM, name="share of the images") as share:
-        extract = extract_features(images=images, base_model=folder, shard=share, precision=inputs.precision)
-        extracted = on_nodes(extract, inputs)
-    features = dsl.Collected(extracted.outputs["features"])
-    trained = on_nodes(train_head(features=features, base_model=folder, head=inputs.head, seed=inputs.seed), inputs)
-    return trained.outputs["model"]
+
+    def extracted(share: Any) -> Any:
+        task = extract_features(images=images, base_model=folder, shard=share, precision=inputs.precision)
+        return on_nodes(task, inputs).outputs["features"]
+
+    if inputs.one_shard:
+        features = {"whole_features": extracted(str(WHOLE))}
+    else:
+        with dsl.ParallelFor(shares, parallelism=PARALLELISM) as share:
+            each = extracted(share)
+        features = {"features": dsl.Collected(each)}
+    trained = train_head(**features, base_model=folder, head=inputs.head, seed=inputs.seed)
+    return on_nodes(trained, inputs).outputs["model"]

@@ -4,6 +4,7 @@ KFP reads a pipeline's interface off the signature and the docstring of a functi
 function that takes all parameters as one object.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -23,10 +24,17 @@ COMMON = tuple(
     if name not in (*_NO_PARAMETERS, *OF_RETRAINING)
 )
 """Settings that every pipeline takes."""
+_SHARDS = ("ingest_shards", "extract_shards")
 
 
 class Inputs(SimpleNamespace):
-    """The parameters of a pipeline that is being built, each as an attribute: not values yet, but KFP's stand-ins."""
+    """The parameters of a pipeline that is being built, each as an attribute: not values yet, but KFP's stand-ins.
+
+    Attributes:
+        one_shard: Whether the pipeline has no loops over shards; it does all work in one, whatever it is given.
+    """
+
+    one_shard: bool
 
     def of(self, step: Any) -> dict[str, Any]:
         """Return those parameters that a step takes under the same names."""
@@ -35,6 +43,8 @@ class Inputs(SimpleNamespace):
 
 def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Callable[[Inputs], Any]], Any]:
     """Decorate a function that builds a pipeline: it becomes one, with the parameters all have and its own.
+
+    The same without loops over shards is what its `in_one_shard()` returns.
 
     Args:
         name: Of the pipeline.
@@ -45,19 +55,34 @@ def pipeline(name: str, display_name: str, /, **own: Parameter) -> Callable[[Cal
     parameters = sorted(named.items(), key=lambda item: item[1].default is not REQUIRED)
 
     def decorate(build: Callable[[Inputs], Any]) -> Any:
-        def function(*values: Any) -> Any:
-            return build(Inputs(**dict(zip((name for name, _ in parameters), values, strict=True))))
-
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        signature = inspect.Signature(
-            [inspect.Parameter(key, kind, default=each.default, annotation=each.type) for key, each in parameters],
-            return_annotation=inspect.signature(build).return_annotation,
-        )
-        described = "\n".join(f"    {key}: {each.means}" for key, each in parameters)
-        function.__signature__ = signature  # type: ignore[attr-defined]
-        function.__name__ = build.__name__
-        summary, returns, results = (inspect.getdoc(build) or "").partition("\n\nReturns:\n")
-        function.__doc__ = f"{summary}\n\nArgs:\n{described}{returns}{results}"
-        return dsl.pipeline(name=name, display_name=display_name)(function)
+        made: Any = _pipeline(name, display_name, dict(parameters), build, one_shard=False)
+        made.in_one_shard = functools.partial(_pipeline, name, display_name, dict(parameters), build, one_shard=True)
+        return made
 
     return decorate
+
+
+def _pipeline(
+    name: str, display_name: str, parameters: dict[str, Parameter], build: Callable[[Inputs], Any], one_shard: bool
+) -> Any:
+    """Return a KFP pipeline: what `build` makes of parameters, with their signature and docstring."""
+
+    def function(*values: Any) -> Any:
+        given = dict(zip(parameters, values, strict=True)) | (dict.fromkeys(_SHARDS, 1) if one_shard else {})
+        return build(Inputs(one_shard=one_shard, **given))
+
+    def means(key: str) -> str:
+        unread = one_shard and key in _SHARDS
+        return "Here one, whatever is given: this file has no loop over shards." if unread else parameters[key].means
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature(
+        [inspect.Parameter(key, kind, default=each.default, annotation=each.type) for key, each in parameters.items()],
+        return_annotation=inspect.signature(build).return_annotation,
+    )
+    described = "\n".join(f"    {key}: {means(key)}" for key in parameters)
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__name__ = build.__name__
+    summary, returns, results = (inspect.getdoc(build) or "").partition("\n\nReturns:\n")
+    function.__doc__ = f"{summary}\n\nArgs:\n{described}{returns}{results}"
+    return dsl.pipeline(name=name, display_name=display_name)(function)

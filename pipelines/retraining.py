@@ -12,7 +12,7 @@ from graftwork.components.select_model.component import select_model
 from graftwork.config import parameter
 from graftwork.pipelines.grafting import load, look_at_sources, prepare_images, trained_head, tune
 from graftwork.pipelines.interface import OF_RETRAINING, Inputs, pipeline
-from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
+from graftwork.pipelines.scheduling import PARALLELISM, on_cpu
 
 STEPS = (
     "fingerprint_source",
@@ -46,25 +46,21 @@ def retraining(inputs: Inputs) -> None:
             run=run,
             **inputs.of(find_champion),
         )
-        retried(on_cpu(found)).set_caching_options(False)
+        on_cpu(found).set_caching_options(False)
         champion = found.outputs["champion"]
         # Its name is Output: a run on one machine finds the value of a condition under no other.
         with dsl.If(found.outputs["Output"] == True, name="anything new"):  # noqa: E712
             loaded = load(inputs, sources, instead="")
             images, shares = prepare_images(inputs, sources, loaded, at_least=found.outputs["stored_size"])
-            checked = retried(
-                on_cpu(check_data(images=images, champion=champion, policy=inputs.drift, seed=inputs.seed))
-            )
-            with dsl.ParallelFor(
-                found.outputs["starts"], parallelism=PARALLELISM, name="network to start from"
-            ) as start:
+            checked = on_cpu(check_data(images=images, champion=champion, policy=inputs.drift, seed=inputs.seed))
+            with dsl.ParallelFor(found.outputs["starts"], parallelism=PARALLELISM) as start:
                 begun = load(inputs, sources, instead=start).after(checked)
                 grafted = trained_head(inputs, begun, images, shares)
                 tuned = tune(inputs, images, grafted)
             evaluated = evaluate(
                 images=images, heads=dsl.Collected(grafted), sweep=dsl.Collected(tuned), seed=inputs.seed
             )
-            evaluation = retried(on_cpu(evaluated)).outputs["evaluation"]
+            evaluation = on_cpu(evaluated).outputs["evaluation"]
             selected = on_cpu(
                 select_model(evaluation=evaluation, heads=dsl.Collected(grafted), sweep=dsl.Collected(tuned))
             )
@@ -78,7 +74,7 @@ def retraining(inputs: Inputs) -> None:
                 drift_policy=inputs.drift,
                 seed=inputs.seed,
             )
-            retried(on_cpu(judged))
+            on_cpu(judged)
             promoted = promote(
                 registry=inputs.registry,
                 name=inputs.name,
@@ -91,4 +87,4 @@ def retraining(inputs: Inputs) -> None:
                 inputs=found.outputs["inputs"],
                 run=run,
             )
-            retried(on_cpu(promoted)).set_caching_options(False)
+            on_cpu(promoted).set_caching_options(False)

@@ -12,6 +12,9 @@ PARALLELISM = 16
 """How many tasks of one loop run at the same time at most."""
 _REQUEST = {"cpu": "1", "memory": "2Gi"}
 """Of the steps that do not train: all of them stream, and stay below 2 GiB."""
+_ATTEMPTS_END = "30d"
+"""After which no further attempt begins, and the one under way is stopped. Argo counts from the start of the first, so
+this has to be longer than any step takes, waiting for a node included."""
 
 
 def on_nodes(task: PipelineTask, inputs: Any) -> PipelineTask:
@@ -26,17 +29,29 @@ def on_nodes(task: PipelineTask, inputs: Any) -> PipelineTask:
     # NCCL moves gradients between GPUs through shared memory, of which containers have 64 MiB. A memory volume without
     # a size of its own is as large as the memory limit.
     kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory")
-    return retried(_named(task))
+    return _retried(_named(task))
 
 
 def on_cpu(task: PipelineTask) -> PipelineTask:
     """Let a step run on any node; it needs no accelerator."""
+    return _retried(first(task))
+
+
+def first(task: PipelineTask) -> PipelineTask:
+    """Let a step run on any node, once: the first of all, where mistakes in what was given show.
+
+    Some backends try again whatever has failed, and the sentence about the mistake would wait for all attempts. With
+    the first step nothing is lost.
+    """
     return _named(task).set_cpu_request(_REQUEST["cpu"]).set_memory_request(_REQUEST["memory"])
 
 
-def retried(task: PipelineTask) -> PipelineTask:
-    """Try a long step again when its node was taken away: after one minute, then after two more."""
-    return task.set_retry(2, backoff_duration="60s", backoff_factor=2, backoff_max_duration="600s")
+def _retried(task: PipelineTask) -> PipelineTask:
+    """Try a step again when its pod was taken away: after 15 seconds, then after one minute.
+
+    Argo waits before it looks whether there will be another attempt, so what fails for good waits that long too.
+    """
+    return task.set_retry(2, backoff_duration="15s", backoff_factor=4, backoff_max_duration=_ATTEMPTS_END)
 
 
 def _named(task: PipelineTask) -> PipelineTask:

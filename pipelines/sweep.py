@@ -7,7 +7,7 @@ from graftwork.components.select_model.component import select_model
 from graftwork.config import Parameter, SweepConfig
 from graftwork.pipelines.grafting import Results, graft, tune
 from graftwork.pipelines.interface import Inputs, pipeline
-from graftwork.pipelines.scheduling import PARALLELISM, on_cpu, retried
+from graftwork.pipelines.scheduling import PARALLELISM, on_cpu
 
 
 @pipeline(
@@ -28,10 +28,10 @@ def sweep(inputs: Inputs) -> Results:
         report: The evaluation for people, with the sweep.
     """
     images, grafted = graft(inputs)
-    with dsl.ParallelFor(inputs.grid, parallelism=PARALLELISM, name="point of the grid") as point:
+    with dsl.ParallelFor(inputs.grid, parallelism=PARALLELISM) as point:
         tuned = tune(inputs, images, grafted, point=point)
     # Collected twice: KFP changes what it is given.
-    evaluated = retried(on_cpu(evaluate(images=images, head=grafted, sweep=dsl.Collected(tuned), seed=inputs.seed)))
+    evaluated = on_cpu(evaluate(images=images, head=grafted, sweep=dsl.Collected(tuned), seed=inputs.seed))
     evaluation = evaluated.outputs["evaluation"]
     selected = on_cpu(select_model(evaluation=evaluation, head=grafted, sweep=dsl.Collected(tuned)))
     return Results(selected.outputs["model"], selected.outputs["metrics"], evaluated.outputs["report"])

@@ -4,7 +4,7 @@ from graftwork.components.evaluate.component import evaluate
 from graftwork.components.select_model.component import select_model
 from graftwork.pipelines.grafting import Results, graft, tune
 from graftwork.pipelines.interface import Inputs, pipeline
-from graftwork.pipelines.scheduling import on_cpu, retried
+from graftwork.pipelines.scheduling import on_cpu
 
 
 @pipeline("transfer-learning", "Transfer learning")
@@ -18,7 +18,7 @@ def transfer_learning(inputs: Inputs) -> Results:
     """
     images, grafted = graft(inputs)
     tuned = tune(inputs, images, grafted)
-    evaluated = retried(on_cpu(evaluate(images=images, head=grafted, fine_tuned=tuned, seed=inputs.seed)))
+    evaluated = on_cpu(evaluate(images=images, head=grafted, fine_tuned=tuned, seed=inputs.seed))
     selected = select_model(evaluation=evaluated.outputs["evaluation"], head=grafted, fine_tuned=tuned)
     on_cpu(selected)
     return Results(selected.outputs["model"], selected.outputs["metrics"], evaluated.outputs["report"])

@@ -58,8 +58,8 @@ def evaluate(
 
     Args:
         images_path: An images artifact.
-        model_paths: The candidates' model artifacts, the simplest first. Where fine-tuning was skipped, one comes twice
-            and is evaluated once.
+        model_paths: The candidates' model artifacts, in any order. Where fine-tuning was skipped, one comes twice and
+            is evaluated once.
         path: The evaluation artifact to write.
         seed: Of the bootstrap.
 
@@ -68,7 +68,7 @@ def evaluate(
     """
     meter = metering.Meter()
     data = images.read(images_path)
-    folders = {folder.description["candidate"]: folder for folder in map(model.read, model_paths)}
+    folders = model.candidates(model_paths)
     for folder in folders.values():
         if folder.description["classes"] != data.classes:
             facts = {"model": ", ".join(folder.description["classes"]), "images": ", ".join(data.classes)}

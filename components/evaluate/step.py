@@ -31,7 +31,7 @@ def run(
     report: Any,
     seed: int,
 ) -> None:
-    """Evaluate the KFP artifacts that are given as candidates, the simplest first, on `images`."""
+    """Evaluate the KFP artifacts that are given as candidates on `images`."""
     models = [artifact.path for artifact in (head, *(heads or ()), fine_tuned, *(sweep or ())) if artifact]
     evaluated = evaluate(images.path, models, evaluation.path, seed)
     reached = evaluated.evaluation.candidates

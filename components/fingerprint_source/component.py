@@ -21,7 +21,8 @@ def fingerprint_source(
         base_model: A .keras, .h5 or SavedModel (a path or gs:// URI), the name of a keras.applications model, or hub:
             and that of a KerasHub preset.
         custom_objects: A module, or a .py file (a path or gs:// URI), that registers the classes the base needs.
-        ingest_shards: Over how many machines the reading of the images fans out.
+        ingest_shards: Over how many machines the reading of the images fans out; at most 128, as many as KFP
+            can list in one argument of a command.
 
     Returns:
         data_fingerprint: SHA-256 over names, sizes and versions of all files.

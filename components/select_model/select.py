@@ -32,14 +32,14 @@ def select_model(
 
     Args:
         evaluation_path: An evaluation artifact of all candidates.
-        model_paths: The candidates' model artifacts, in the order in which they were evaluated.
+        model_paths: The candidates' model artifacts, in any order.
         path: The model artifact to write.
 
     Raises:
         UserError: An artifact is not what it claims to be, or the evaluation is of other candidates.
     """
     evaluated = evaluation.read(evaluation_path)
-    folders = {folder.description["candidate"]: folder for folder in map(model.read, model_paths)}
+    folders = model.candidates(model_paths)
     trained = {name: folder.description["training"] for name, folder in folders.items()}
     # Compared as text: training that diverged holds NaN, which is not equal to itself.
     if json.dumps(trained, sort_keys=True) != json.dumps(evaluated.training, sort_keys=True):

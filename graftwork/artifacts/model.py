@@ -13,7 +13,7 @@ A base turns images into features, a classifier into probabilities. Decoding, re
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -205,6 +205,24 @@ def read(path: str | os.PathLike[str]) -> ModelFolder:
         if entry not in description:
             raise not_an_artifact("model", folder / DESCRIPTION, f'the entry "{entry}" is missing')
     return ModelFolder(folder, description)
+
+
+def candidates(paths: Iterable[str | os.PathLike[str]]) -> dict[str, ModelFolder]:
+    """Open the candidates of a run, in whatever order they come; one that comes twice is the same.
+
+    Returns:
+        By name, the simplest first: the one of which least was trained.
+
+    Raises:
+        UserError: One is no model artifact.
+    """
+
+    def trained(folder: ModelFolder) -> tuple[bool, int, str]:
+        tuning = folder.description["training"].get("fine_tune")
+        return tuning is not None, (tuning or {}).get("trained_parameters", 0), folder.description["candidate"]
+
+    folders = sorted(map(read, paths), key=trained)
+    return {folder.description["candidate"]: folder for folder in folders}
 
 
 def read_classifier(path: str | os.PathLike[str]) -> ModelFolder:

@@ -61,6 +61,7 @@ def compile_(
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="To write; for components, a folder.")],
     format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.", autocompletion=offers(*_FORMATS))] = "ir",
     namespace: Annotated[str | None, typer.Option(help="Of the resources in a Kubernetes manifest.")] = None,
+    one_shard: Annotated[bool, typer.Option("--one-shard", help="Without loops over shards: fewer pods.")] = False,
     json_: Json = False,
     *,
     site: dict[str, Any],
@@ -69,7 +70,7 @@ def compile_(
     from graftwork.kubeflow import compiling
 
     if pipeline == "components":
-        others = {"--format": format if format != "ir" else None, "--namespace": namespace}
+        others = {"--format": format if format != "ir" else None, "--namespace": namespace, "--one-shard": one_shard}
         _write_components(output, site, others, json_)
         return
     if format not in compiling.FORMATS:
@@ -77,7 +78,7 @@ def compile_(
     if Path(output).suffix not in (".yaml", ".yml"):
         raise UserError("Kubeflow takes pipelines as YAML files", {"output": output}, next="call it .yaml")
     compiled = compiling.compile_pipeline(
-        pipeline, _site(site), "ir" if format == "ir" else "kubernetes-manifest", namespace
+        pipeline, _site(site), "ir" if format == "ir" else "kubernetes-manifest", namespace, one_shard
     )
     storage.write(output, compiled.text.encode())
     with answering(json_) as answer:
@@ -164,7 +165,7 @@ def schedule(
         answer.say(f"due       {times} in {TIME_ZONE}", due=[time.isoformat() for time in made.due])
 
 
-def _write_components(output: str, site: dict[str, Any], more: dict[str, str | None], as_json: bool) -> None:
+def _write_components(output: str, site: dict[str, Any], more: dict[str, str | bool | None], as_json: bool) -> None:
     from graftwork.kubeflow import compiling
 
     given = {**more, **{f"--{key.replace('_', '-')}": site[key] for key in site if key != "image"}}

@@ -25,6 +25,7 @@ from graftwork.config.parameters import (
 )
 from graftwork.config.settings import (
     HUB as HUB,
+    MOST_SHARDS as MOST_SHARDS,
     PREPROCESSING_NAMES as PREPROCESSING_NAMES,
     ClusterConfig as ClusterConfig,
     Config as Config,

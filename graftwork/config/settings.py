@@ -20,6 +20,10 @@ GPU_TOLERATIONS: tuple[dict[str, str | int], ...] = (
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 """Kubernetes quantities, as far as they make sense for CPUs and memory."""
 
+MOST_SHARDS = 128
+"""Of the artifacts of all shards KFP makes one argument of a command line, for which Linux has room for 128 KiB: 1 KiB
+for each. An entry takes 530 to 580 bytes, and more the longer the store's address is."""
+
 _FACTORS = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -223,10 +227,17 @@ class ClusterConfig(Settings):
     """CPU limit and request of each step that trains or extracts."""
     memory: str = Field(default="16Gi", pattern=QUANTITY)
     """Memory limit and request of each step that trains or extracts; also bounds its shared memory."""
-    ingest_shards: int = Field(default=1, ge=1, le=1000)
-    """Over how many machines the reading of the images fans out."""
-    extract_shards: int = Field(default=1, ge=1, le=1000)
-    """Over how many machines the extraction of features fans out."""
+    ingest_shards: int = Field(default=1, ge=1, le=MOST_SHARDS)
+    """Over how many machines the reading of the images fans out; at most 128, as many as KFP can list in one argument
+    of a command."""
+    extract_shards: int = Field(default=1, ge=1, le=MOST_SHARDS)
+    """Over how many machines the extraction of features fans out; at most 128, as many as KFP can list in one
+    argument of a command."""
+
+    @property
+    def one_shard(self) -> bool:
+        """Whether nothing fans out."""
+        return self.ingest_shards == self.extract_shards == 1
 
 
 class Config(Settings):

@@ -274,8 +274,12 @@ def _job(
         if site != Site():
             problem = "image, secrets and volume of a compiled file are fixed"
             raise UserError(problem, {"file": pipeline}, next="compile it with these options, or name a pipeline here")
+        if compiled.one_shard and not chosen.cluster.one_shard:
+            shards = {f"cluster.{key}": getattr(chosen.cluster, key) for key in ("ingest_shards", "extract_shards")}
+            next = ["compile it without --one-shard", "or leave both at 1"]
+            raise UserError("the file was compiled for one shard", {"file": pipeline, **shards}, next)
     else:
-        compiled = compile_pipeline(os.fspath(pipeline), site)
+        compiled = compile_pipeline(os.fspath(pipeline), site, one_shard=chosen.cluster.one_shard)
         if "/" not in compiled.image:
             print(
                 f"note: the image {compiled.image} names no registry: every node has to have it already, "

@@ -86,9 +86,18 @@ class Compiled:
         """A name for exactly this content."""
         return f"{__version__}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
 
+    @property
+    def one_shard(self) -> bool:
+        """Whether it has no loops over shards: how many are asked for is a parameter that nothing reads."""
+        return "ingest_shards" in self.parameters and "componentInputParameter: ingest_shards" not in self.text
+
 
 def compile_pipeline(
-    name: str, site: Site, format: Literal["ir", "kubernetes-manifest"] = "ir", namespace: str | None = None
+    name: str,
+    site: Site,
+    format: Literal["ir", "kubernetes-manifest"] = "ir",
+    namespace: str | None = None,
+    one_shard: bool = False,
 ) -> Compiled:
     """Compile one of graftwork's pipelines; the same arguments give the same bytes.
 
@@ -97,11 +106,12 @@ def compile_pipeline(
         site: What is fixed at compile time.
         format: "ir", or "kubernetes-manifest" for a Pipeline and a PipelineVersion resource.
         namespace: Of the resources.
+        one_shard: Without loops over shards: fewer pods, where `cluster.ingest_shards` and `extract_shards` are 1.
 
     Raises:
         UserError: There is no such pipeline.
     """
-    pipeline = copy.deepcopy(pipelines.load(name))
+    pipeline = copy.deepcopy(pipelines.load(name, one_shard))
     _fit(pipeline, site)
     compiled = _described(_with_header(_written(pipeline)))
     if format == _MANIFEST:

@@ -157,7 +157,7 @@ def on_this_machine(pipeline: str, settings: "Config") -> tuple[Any, dict[str, A
     """Return a pipeline, its parameters and its steps."""
     from graftwork import config, pipelines
 
-    chosen = pipelines.load(pipeline)
+    chosen = pipelines.load(pipeline, settings.cluster.one_shard)
     names = set(pipelines.parameters(chosen)) - set(config.ON_CLUSTERS)
     return chosen, config.as_parameters(settings, names), list(pipelines.steps(pipeline))
 

@@ -178,6 +178,33 @@ class TestSubmit:
         assert again.returncode == 2
         assert "fixed" in again.stderr
 
+    def test_with_one_shard_it_has_no_loops_and_is_another_version(self, fake: FakeKubeflow, config: str) -> None:
+        for more in ((), ("--set", "cluster.extract_shards=2"), ("--set", "cluster.ingest_shards=1")):
+            done = graftwork("submit", "transfer_learning", config, "--host", fake.url, *more)
+            assert done.returncode == 0, done.stderr
+        assert len(fake.pipelines) == 1
+        used = [run["pipeline_version_reference"]["pipeline_version_id"] for run in fake.runs.values()]
+        assert used[0] == used[2] != used[1]
+        loops = ["parameterIterator" in str(fake.versions[version]["pipeline_spec"]) for version in used]
+        assert loops == [False, True, False]
+
+    def test_a_file_for_one_shard_is_not_submitted_for_more(
+        self, fake: FakeKubeflow, config: str, tmp_path: Path
+    ) -> None:
+        file = str(tmp_path / "p.yaml")
+        assert graftwork("compile", "transfer_learning", "-o", file, "--one-shard").returncode == 0
+        refused = graftwork("submit", file, config, "--host", fake.url, "--set", "cluster.extract_shards=2")
+        assert refused.returncode == 2
+        assert "compiled for one shard" in refused.stderr
+        assert not fake.pipelines
+        assert graftwork("submit", file, config, "--host", fake.url).returncode == 0
+
+    def test_more_shards_than_an_argument_can_list_are_refused(self, fake: FakeKubeflow, config: str) -> None:
+        refused = graftwork("submit", "sweep", config, "--host", fake.url, "--set", "cluster.ingest_shards=129")
+        assert refused.returncode == 2
+        assert "128" in refused.stderr
+        assert not fake.pipelines
+
     def test_an_image_without_a_registry_is_remarked_on(self, fake: FakeKubeflow, config: str) -> None:
         done = graftwork("submit", "sweep", config, "--host", fake.url)
         assert done.returncode == 0

@@ -45,8 +45,9 @@ def test_the_tables_hold_names_types_defaults_and_descriptions() -> None:
     text = readme("prepare_data")
     rows = {
         "Inputs": [
-            "| `ingested` | list of Dataset | required | Every shard of the source, from ingest_images. |",
-            "| `extract_shards` | int | `1` | Over how many machines the extraction of features fans out. |",
+            "| `ingested` | list of Dataset | none | Every shard of the source, from ingest_images, in any order. |",
+            "| `extract_shards` | int | `1` | Over how many machines the extraction of features fans out; at most 128, "
+            "as many as KFP can list in one argument of a command. |",
         ],
         "Outputs": [
             "| `images` | Dataset | Labelled images in three splits. |",

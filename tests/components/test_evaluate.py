@@ -32,6 +32,8 @@ from graftwork.evaluation.selection import select
 from graftwork.prediction.served import Served
 from graftwork.reporting.metering import Meter
 
+DEEPER = FineTuneConfig(layers=2, epochs=1)
+
 
 @pytest.fixture(scope="module")
 def flow(prepared: Path, base_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -83,6 +85,19 @@ class TestEvaluate:
     def test_a_head_that_was_passed_on_is_evaluated_once(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
         found = evaluate(prepared, [flow / "head", flow / "head"], tmp_path / "evaluation", seed=0)
         assert list(found.evaluation.candidates) == ["head"]
+
+    def test_the_order_in_which_candidates_arrive_changes_nothing(
+        self, prepared: Path, flow: Path, tmp_path: Path
+    ) -> None:
+        fine_tune(prepared, flow / "head", tmp_path / "more", DEEPER, seed=0, candidate="fine-tuned-2")
+        made = []
+        head, tuned, more = flow / "head", flow / "tuned", tmp_path / "more"
+        for number, order in enumerate(([head, tuned, more], [more, tuned, head], [tuned, more, head])):
+            found = evaluate(prepared, order, tmp_path / f"evaluation-{number}", seed=0)
+            summary = select_model(tmp_path / f"evaluation-{number}", order[::-1], tmp_path / "model").summary
+            made.append((list(summary["candidates"]), summary["selected"], summary["reason"], found.mistakes))
+            assert list(found.evaluation.candidates) == ["head", "fine-tuned", "fine-tuned-2"]  # the simplest first
+        assert all(each == made[0] for each in made)
 
     def test_a_model_of_other_classes_is_refused(self, prepared: Path, flow: Path, tmp_path: Path) -> None:
         shutil.copytree(flow / "head", tmp_path / "head")

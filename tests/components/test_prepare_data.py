@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import shutil
 from collections import Counter
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kfp import dsl
 from PIL import Image
 
 from graftwork.artifacts import images
@@ -20,6 +22,7 @@ from graftwork.components.fingerprint_source.fingerprint import fingerprint_data
 from graftwork.components.ingest_images.ingest import ingest
 from graftwork.components.prepare_data.prepare import prepare
 from graftwork.components.prepare_data.splits import split_of
+from graftwork.components.prepare_data.step import run as run_prepare_data
 from graftwork.config import PrepareConfig
 from graftwork.data import imaging
 from graftwork.data.shards import WHOLE, Shard
@@ -338,6 +341,26 @@ class TestStorage:
         one, many = prepared(photos, tmp_path / "one"), prepared(photos, tmp_path / "many", shards=shards)
         assert (one.duplicates, one.rejected) == (1, 3)
         assert content(one.path) == content(many.path)
+
+    def test_the_order_in_which_shards_arrive_changes_nothing(self, photos: Path, tmp_path: Path) -> None:
+        parts = [ingest(str(photos), "f", Shard(number, 3), 24, tmp_path / str(number)).path for number in (1, 2, 3)]
+        made = [tmp_path / f"out-{number}" for number in range(6)]
+        for order, out in zip(itertools.permutations(parts), made, strict=True):
+            prepare(order, out, LENIENT)
+        assert all(content(out) == content(made[0]) for out in made)
+
+    def test_the_step_takes_the_only_shard_by_itself(
+        self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        whole = dsl.Dataset(uri=str(ingest(str(photos), "f", WHOLE, 24, tmp_path / "whole").path))
+        lists = {"list": ([whole], None), "one": (None, whole)}
+        for name, (ingested, alone) in lists.items():
+            images_made, metrics = dsl.Dataset(uri=str(tmp_path / name)), dsl.Metrics(uri=str(tmp_path / f"{name}-m"))
+            assert run_prepare_data(ingested, images_made, metrics, {}, 4, alone) == ["1/1"]
+        assert content(tmp_path / "list") == content(tmp_path / "one")
+        with pytest.raises(SystemExit, match="2"):
+            run_prepare_data(None, images_made, metrics, {}, 1)
+        assert "whole_ingested" in capsys.readouterr().err
 
     def test_a_missing_shard_or_one_of_another_source_is_found_out(self, photos: Path, tmp_path: Path) -> None:
         parts = [ingest(str(photos), "f", Shard(number, 3), 24, tmp_path / str(number)).path for number in (1, 2, 3)]

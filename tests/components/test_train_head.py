@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kfp import dsl
 from scipy.optimize import check_grad, minimize
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +22,7 @@ from graftwork.components.train_head import linear, mlp, parallel
 from graftwork.components.train_head.curvature import spectrum
 from graftwork.components.train_head.descent import Value, descend, minimize_together
 from graftwork.components.train_head.standardization import standardization
+from graftwork.components.train_head.step import run as run_train_head
 from graftwork.components.train_head.train import as_keras, score, train_head, try_heads
 from graftwork.config import HeadConfig, PrepareConfig
 from graftwork.data.balance import class_weights
@@ -407,6 +409,33 @@ def test_the_number_of_shards_changes_no_head(
     assert heads[0] == pytest.approx(heads[1], abs=1e-5)
     with pytest.raises(UserError, match="are there"):
         features.read(*parts[1:])
+
+
+def test_the_order_in_which_shards_arrive_changes_no_weight(prepared: Path, base_file: Path, tmp_path: Path) -> None:
+    load_base_model(str(base_file), tmp_path / "base")
+    parts = [tmp_path / f"features-{number}" for number in (1, 2, 3)]
+    for number, part in enumerate(parts, start=1):
+        extract_features(prepared, tmp_path / "base", part, Shard(number, 3))
+    made = []
+    for order in (parts, parts[::-1], [parts[1], parts[2], parts[0]]):
+        head = train_head(order, tmp_path / "base", tmp_path / "head", LINEAR, 0).keras_model().get_layer(model.HEAD)
+        made.append([weight.tobytes() for weight in head.get_weights()])
+    assert all(each == made[0] for each in made)
+
+
+def test_the_step_takes_the_only_share_by_itself(
+    prepared: Path, base_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_base_model(str(base_file), tmp_path / "base")
+    extract_features(prepared, tmp_path / "base", tmp_path / "features")
+    base, whole = (dsl.Artifact(uri=str(tmp_path / name)) for name in ("base", "features"))
+    made = {name: (dsl.Model(uri=str(tmp_path / name)), dsl.Metrics(uri=str(tmp_path / f"{name}-m"))) for name in "ab"}
+    run_train_head([whole], base, *made["a"], {"kind": "linear"}, 0)
+    run_train_head(None, base, *made["b"], {"kind": "linear"}, 0, whole)
+    assert made["a"][1].metadata["validation_loss"] == made["b"][1].metadata["validation_loss"]
+    with pytest.raises(SystemExit, match="2"):
+        run_train_head(None, base, *made["b"], {"kind": "linear"}, 0)
+    assert "whole_features" in capsys.readouterr().err
 
 
 def test_features_are_those_of_the_base_alone(prepared: Path, base_file: Path, tmp_path: Path) -> None:

@@ -19,13 +19,16 @@ def placed(text: str) -> dict[str, dict[str, object]]:
     return list(yaml.safe_load_all(text))[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
+@pytest.mark.parametrize("variant", [(), ("--one-shard",)])
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("name", pipelines.NAMES)
-def test_compiled_files_are_the_same_byte_for_byte(tmp_path: Path, name: str, format: str) -> None:
+def test_compiled_files_are_the_same_byte_for_byte(
+    tmp_path: Path, name: str, format: str, variant: tuple[str, ...]
+) -> None:
     made = set()
     for seed in ("1", "2", "3"):  # Python's hashes differ, and so do the addresses that protobuf hashes with
         file = tmp_path / f"{seed}.yaml"
-        done = graftwork("compile", name, "-o", str(file), "--format", format, PYTHONHASHSEED=seed)
+        done = graftwork("compile", name, "-o", str(file), "--format", format, *variant, PYTHONHASHSEED=seed)
         assert done.returncode == 0, done.stderr
         made.add(file.read_bytes())
     assert len(made) == 1
@@ -68,6 +71,15 @@ def test_compiling_for_one_site_does_not_change_another() -> None:
     assert compile_pipeline("sweep", Site()).text == before
 
 
+def test_the_pipeline_without_loops_is_another_version_of_the_same() -> None:
+    looped, flat = (compile_pipeline("sweep", Site(), one_shard=one_shard) for one_shard in (False, True))
+    assert (flat.name, flat.title, flat.parameters, flat.required) == (
+        *(looped.name, looped.title),
+        *(looped.parameters, looped.required),
+    )
+    assert flat.version != looped.version
+
+
 def test_a_kubernetes_manifest_names_the_version_by_its_content() -> None:
     first = compile_pipeline("sweep", Site(), "kubernetes-manifest", "team")
     pipeline, version = yaml.safe_load_all(first.text)
@@ -79,9 +91,11 @@ def test_a_kubernetes_manifest_names_the_version_by_its_content() -> None:
     assert list(yaml.safe_load_all(other.text))[1]["metadata"]["name"] != version["metadata"]["name"]
 
 
+@pytest.mark.parametrize("one_shard", [False, True])
 @pytest.mark.parametrize("name", pipelines.NAMES)
-def test_a_compiled_file_can_be_read_back(tmp_path: Path, name: str) -> None:
-    compiled = compile_pipeline(name, Site())
+def test_a_compiled_file_can_be_read_back(tmp_path: Path, name: str, one_shard: bool) -> None:
+    compiled = compile_pipeline(name, Site(), one_shard=one_shard)
+    assert compiled.one_shard == one_shard
     (tmp_path / "p.yaml").write_text(compiled.text)
     assert read_compiled(tmp_path / "p.yaml") == compiled
 

@@ -55,7 +55,7 @@ def test_kfp_loads_a_component_with_the_same_interface(folder: Path, name: str) 
 def test_a_file_begins_with_what_its_component_takes(folder: Path) -> None:
     written = (folder / "prepare_data.yaml").read_text()
     assert written.startswith("# prepare-data, made by graftwork ")
-    assert "#   ingested: Every shard of the source, from ingest_images.\n" in written
+    assert "#   ingested: Every shard of the source, from ingest_images, in any order.\n" in written
 
 
 def test_the_same_arguments_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
