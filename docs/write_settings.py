@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graftwork.config import Config, keys, meaning
-from graftwork.config.settings import QUANTITY
+from graftwork.config.base import QUANTITY
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKERS = "<!-- settings: written by make docs -->\n", "<!-- /settings -->\n"

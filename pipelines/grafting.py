@@ -128,5 +128,5 @@ def trained_head(inputs: Inputs, base: Any, images: Any, shares: Any) -> Any:
         extract = extract_features(images=images, base_model=folder, shard=share, precision=inputs.precision)
         extracted = on_nodes(extract, inputs)
     features = dsl.Collected(extracted.outputs["features"])
-    trained = on_nodes(train_head(features=features, base_model=folder, head=inputs.head, seed=inputs.seed), inputs)
-    return trained.outputs["model"]
+    trained = train_head(features=features, base_model=folder, head=inputs.head, seed=inputs.seed)
+    return retried(on_cpu(trained)).outputs["model"]

@@ -16,12 +16,14 @@ from graftwork.cli.output import FAILED, INTERRUPTED, Answer, Json, answering
 from graftwork.errors import UserError
 
 if TYPE_CHECKING:
-    from graftwork.config import Config
-    from graftwork.kubeflow.compiling import Compiled, Site
+    from graftwork.config import Config, StepsConfig
+    from graftwork.kubeflow.compiling import Compiled
     from graftwork.kubeflow.connection import Kubeflow
+    from graftwork.kubeflow.site import Site
     from graftwork.kubeflow.submitting import Version
 
 _FORMATS = ("ir", "kubernetes-manifest")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 Pipeline = Annotated[
     str,
     typer.Argument(
@@ -44,10 +46,21 @@ ConfigFile = Annotated[
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; may be repeated.")
 ]
+StepSets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set cluster.steps.STEP.cpu, memory, ...; may be repeated."),
+]
 Image = Annotated[str | None, typer.Option(help="In which every step runs. Else: GRAFTWORK_IMAGE.")]
 PullSecret = Annotated[str, typer.Option(help="Kubernetes secret for the image's registry.")]
 CredentialsSecret = Annotated[str, typer.Option(help="Kubernetes secret whose credentials.json may read the data.")]
 DataVolume = Annotated[str, typer.Option(help="Persistent volume claim with the data, mounted at /data.")]
+PullPolicy = Annotated[
+    str, typer.Option(help=f"{', '.join(_PULL_POLICIES)}. Else: the cluster's.", autocompletion=offers(*_PULL_POLICIES))
+]
+Labels = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of every pod; may be repeated.")]
+Annotations = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of every pod; may be repeated.")]
+RunAsGroup = Annotated[int | None, typer.Option(min=0, help="ID of the group that may write to the volume. Else: 0.")]
+TmpSize = Annotated[str, typer.Option(metavar="AMOUNT", help="What /tmp of a step may hold, as in 50Gi. Else: any.")]
 Host = Annotated[str | None, typer.Option(help="URL of the API. Else: KF_PIPELINES_ENDPOINT, or this cluster's own.")]
 Namespace = Annotated[str | None, typer.Option(help="Yours, where Kubeflow has one for each team.")]
 TokenFile = Annotated[str | None, typer.Option(help="File with a bearer token. Else: KF_PIPELINES_TOKEN.")]
@@ -58,6 +71,11 @@ _SITE = {
     "image_pull_secret": (PullSecret, ""),
     "credentials_secret": (CredentialsSecret, ""),
     "data_volume": (DataVolume, ""),
+    "image_pull_policy": (PullPolicy, ""),
+    "label": (Labels, None),
+    "annotation": (Annotations, None),
+    "run_as_group": (RunAsGroup, None),
+    "tmp_size": (TmpSize, ""),
 }
 ADDRESS = {
     "host": (Host, None),
@@ -99,6 +117,7 @@ def compile_(
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="To write; for components, a folder.")],
     format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.", autocompletion=offers(*_FORMATS))] = "ir",
     namespace: Annotated[str | None, typer.Option(help="Of the resources in a Kubernetes manifest.")] = None,
+    set_: StepSets = None,
     json_: Json = False,
     *,
     site: dict[str, Any],
@@ -107,7 +126,7 @@ def compile_(
     from graftwork.kubeflow import compiling
 
     if pipeline == "components":
-        others = {"--format": format if format != "ir" else None, "--namespace": namespace}
+        others = {"--format": format if format != "ir" else None, "--namespace": namespace, "--set": set_}
         _write_components(output, site, others, json_)
         return
     if format not in compiling.FORMATS:
@@ -115,7 +134,7 @@ def compile_(
     if Path(output).suffix not in (".yaml", ".yml"):
         raise UserError("Kubeflow takes pipelines as YAML files", {"output": output}, next="call it .yaml")
     compiled = compiling.compile_pipeline(
-        pipeline, _site(site), "ir" if format == "ir" else "kubernetes-manifest", namespace
+        pipeline, _site(site, _steps(set_)), "ir" if format == "ir" else "kubernetes-manifest", namespace
     )
     storage.write(output, compiled.text.encode())
     with answering(json_) as answer:
@@ -147,7 +166,8 @@ def submit(
     """Upload a pipeline to Kubeflow, if it has changed, and start a run."""
     from graftwork.kubeflow import submitting
 
-    compiled, parameters = _job(pipeline, config_file, set_, _site(site))
+    compiled, parameters = _job(pipeline, config_file, set_, site)
+    _check_service_account(service_account)
     kubeflow = connect(address)
     with answering(json_) as answer:
         version = _upload(kubeflow, compiled, answer)
@@ -200,7 +220,8 @@ def schedule(
     from graftwork.kubeflow import schedules as recurring
 
     cron = recurring.parse_cron(cron)
-    compiled, parameters = _job(pipeline, config_file, set_, _site(site))
+    compiled, parameters = _job(pipeline, config_file, set_, site)
+    _check_service_account(service_account)
     kubeflow = connect(address)
     name = name or compiled.name
     with answering(json_) as answer:
@@ -221,11 +242,11 @@ def schedule(
         answer.say(f"due       {times} in {recurring.TIME_ZONE}", due=[time.isoformat() for time in due])
 
 
-def _write_components(output: str, site: dict[str, Any], more: dict[str, str | None], as_json: bool) -> None:
+def _write_components(output: str, site: dict[str, Any], more: dict[str, Any], as_json: bool) -> None:
     from graftwork.kubeflow import compiling
 
     given = {**more, **{f"--{key.replace('_', '-')}": site[key] for key in site if key != "image"}}
-    if refused := [option for option, value in given.items() if value]:
+    if refused := [option for option, value in given.items() if value or value == 0]:
         facts = {"given": ", ".join(refused), "expected": "nothing but --output and --image"}
         next = "say it in the pipeline that uses the components, of its tasks:  kfp.kubernetes"
         raise UserError("a component cannot have these options", facts, next)
@@ -245,26 +266,55 @@ def _write_components(output: str, site: dict[str, Any], more: dict[str, str | N
         answer.say(f"{len(files)} components, image {image}", files=list(map(str, files)), image=image)
 
 
-def _site(options: dict[str, Any]) -> "Site":
+def _site(options: dict[str, Any], steps: "StepsConfig | None" = None) -> "Site":
     from graftwork.components import IMAGE
-    from graftwork.kubeflow.compiling import Site
+    from graftwork.config import StepsConfig
+    from graftwork.kubeflow.site import Site
 
-    return Site(**{**options, "image": options.get("image") or IMAGE})
+    given = dict(options)
+    labels, annotations = (_pairs(f"--{key}", given.pop(key, None)) for key in ("label", "annotation"))
+    image = given.pop("image", None) or IMAGE
+    return Site(image=image, labels=labels, annotations=annotations, steps=steps or StepsConfig(), **given)
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UserError(f"{option} {text!r} is no pair", next=f"write it as  {option} KEY=VALUE")
+        if key in pairs:
+            raise UserError(f"{option} {key} is given twice", {"values": f"{pairs[key]}, {value}"})
+        pairs[key] = value
+    return pairs
+
+
+def _steps(sets: list[str] | None) -> "StepsConfig":
+    """Return what the steps ask for: all that a pipeline's settings say before it is submitted."""
+    from graftwork import config
+
+    given = dict(config.parse_override(text) for text in sets or [])
+    if others := [key for key in given if key.split(".")[:2] != ["cluster", "steps"]]:
+        facts = {"given": ", ".join(others), "expected": "cluster.steps.STEP.cpu, memory, cpu_limit, memory_limit"}
+        raise UserError("this is no setting of a compiled file", facts, next="give it when you submit the file")
+    return config.load(None, {"data": "-", "base_model": "-", **given}).cluster.steps
 
 
 def _job(
-    pipeline: str, config_file: str | None, sets: list[str] | None, site: "Site"
+    pipeline: str, config_file: str | None, sets: list[str] | None, options: dict[str, Any]
 ) -> tuple["Compiled", dict[str, Any]]:
     """Return the compiled pipeline and its parameters; whatever can be found wrong with them is found here."""
     from graftwork import config
     from graftwork.kubeflow import compiling, submitting
 
     settings: Config = config.load(config_file, dict(config.parse_override(text) for text in sets or []))
+    site = _site(options, settings.cluster.steps)
     if Path(pipeline).suffix in (".yaml", ".yml"):
         compiled = compiling.read_compiled(pipeline)
         if site != _site({}):
-            problem = "image, secrets and volume of a compiled file are fixed"
-            raise UserError(problem, {"file": pipeline}, next="compile it with these options, or name a pipeline here")
+            problem = "what belongs to the site is fixed in a compiled file"
+            facts = {"file": pipeline, "fixed": "image, secrets, volume, labels, ... and cluster.steps"}
+            raise UserError(problem, facts, next="compile it with these options, or name a pipeline here")
     else:
         compiled = compiling.compile_pipeline(pipeline, site)
         if "/" not in compiled.image:
@@ -282,10 +332,20 @@ def _job(
     return compiled, parameters
 
 
+def _check_service_account(name: str | None) -> None:
+    from graftwork.kubeflow import names
+
+    if name:
+        names.check("the name of the service account", name, names.SUBDOMAIN)
+
+
 def connect(options: dict[str, Any]) -> "Kubeflow":
     """Connect to the server at an ADDRESS."""
+    from graftwork.kubeflow import names
     from graftwork.kubeflow.connection import Kubeflow
 
+    if options.get("namespace"):
+        names.check("the name of the namespace", options["namespace"], names.LABEL)
     return Kubeflow(**options)
 
 

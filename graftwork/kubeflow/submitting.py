@@ -11,8 +11,9 @@ import kfp_server_api
 
 from graftwork.config import HUB, Config
 from graftwork.errors import UserError
-from graftwork.kubeflow.compiling import DATA_MOUNT, Compiled
+from graftwork.kubeflow.compiling import Compiled
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.site import DATA_MOUNT
 
 EXPERIMENT = "graftwork"
 
