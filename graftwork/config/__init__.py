@@ -1,8 +1,8 @@
 """What a user can set: the keys of a configuration file, of --set, and of the pipelines' parameters.
 
-Here live the settings and how they are read; what they do lives where they are used. A setting is said once, as a field
-in settings.py, those of clusters in cluster.py: name, type, default and limits, and in the docstring below it what it means. The command line's help,
-the pipelines' parameters and the tables in the documentation come from there.
+Here live the settings and how they are read; what they do lives where they are used. A setting is said once, as a
+field in settings.py or, for clusters, cluster.py: name, type, default and limits, and in the docstring below it what it
+means. The command line's help, the pipelines' parameters and the tables in the documentation come from there.
 """
 
 from graftwork.config.base import (

@@ -20,7 +20,7 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Quantity = Annotated[str, BeforeValidator(_as_text), Field(pattern=QUANTITY)]
+Quantity = Annotated[str, Field(pattern=QUANTITY), BeforeValidator(_as_text)]
 """An amount such as 20Gi, 500M or 4; YAML reads the last of them as a number."""
 
 

@@ -20,7 +20,7 @@ class StepResources(Settings):
     memory: Quantity | None = None
     """Memory that the step asks for; not given: as the table says."""
     cpu_limit: Quantity | None = None
-    """CPUs that the step gets at most; not given: what the node has to spare, or for extract_features and fine_tune what
+    """CPUs that the step gets at most; not given: what the node has to spare, or of extract_features and fine_tune what
     they ask for."""
     memory_limit: Quantity | None = None
     """Memory above which Kubernetes kills the step; not given: what the node has to spare, or for extract_features and
@@ -45,9 +45,9 @@ class AcceleratedStep(StepResources):
 class StepsConfig(Settings):
     """What each step asks for on a cluster, fixed when a pipeline is compiled."""
 
-    fingerprint_source: StepResources = StepResources(cpu="500m", memory="1Gi")
+    fingerprint_source: StepResources = StepResources(cpu="500m", memory="512Mi")
     """Lists the source."""
-    find_champion: StepResources = StepResources(cpu="500m", memory="1Gi")
+    find_champion: StepResources = StepResources(cpu="500m", memory="512Mi")
     """Copies the champion."""
     load_base_model: StepResources = StepResources(cpu="1", memory="4Gi")
     """Holds the base model, and where it is converted a second one beside it."""
@@ -69,9 +69,9 @@ class StepsConfig(Settings):
     """Copies a model."""
     judge: StepResources = StepResources(cpu="1", memory="4Gi")
     """Runs champion and challenger over the test images."""
-    promote: StepResources = StepResources(cpu="1", memory="2Gi")
-    """Copies a model into the registry, and keeps what it was trained on."""
-    report_outcome: StepResources = StepResources(cpu="500m", memory="1Gi")
+    promote: StepResources = StepResources(cpu="1", memory="4Gi")
+    """Opens a model, and copies it into the registry with what it was trained on."""
+    report_outcome: StepResources = StepResources(cpu="500m", memory="512Mi")
     """Reads the registry."""
 
     @model_validator(mode="before")
