@@ -1,4 +1,4 @@
-"""What a site fixes stands in every pod that a compiled file makes, and what Kubernetes would refuse is refused first."""
+"""What a site fixes stands in every pod of a compiled file, and what Kubernetes would refuse is refused first."""
 
 from typing import Any
 
