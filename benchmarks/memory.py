@@ -1,7 +1,7 @@
 """Peak memory of every step, at 5,000 and at 50,000 images: it should not grow with their number.
 
     make bench-memory            or: python benchmarks/memory.py [--images 5000 50000]
-    python benchmarks/memory.py --network ResNet50 --images 500 2000 --output memory-resnet50.json
+    python benchmarks/memory.py --network ResNet50 --images 120 400 --output benchmarks/memory-resnet50.json
 
 Every step runs in a process of its own on the same small base, so what differs is the number of images alone. With
 --network the base is a network of keras.applications without trained weights, at its own input size. Prints a Markdown

@@ -119,7 +119,7 @@ class TestMounts:
             self.binds({}, "nowhere")
 
 
-ARTIFACTS = "/gcs"  # one of the volumes that KFP brings itself
+ARTIFACTS = "/gcs"  # one of the volumes that KFP brings itself, where it puts what has a gs:// URI
 
 
 def compiled_step(name: str, **parameters: Any) -> tuple[list[str], list[str]]:
@@ -127,11 +127,11 @@ def compiled_step(name: str, **parameters: Any) -> tuple[list[str], list[str]]:
     spec, platform = yaml.safe_load_all(compile_pipeline("transfer_learning", Site()).text)
     label = f"exec-{name.replace('_', '-')}"
     container = spec["deploymentSpec"]["executors"][label]["container"]
-    made = {"name": "model", "uri": "gs://bucket/model", "type": {"schemaTitle": "system.Model"}, "metadata": {}}
+    made = {"name": "model", "uri": "gs://model", "type": {"schemaTitle": "system.Model"}, "metadata": {}}
     given = {
         "inputs": {"parameterValues": parameters},
         "outputs": {
-            "artifacts": {"model": {"artifacts": [{**made, "customPath": f"{ARTIFACTS}/model"}]}},
+            "artifacts": {"model": {"artifacts": [made]}},
             "parameters": {"size": {"outputFile": "/tmp/kfp/outputs/size"}},
             "outputFile": "/tmp/kfp_outputs/output_metadata.json",  # as the launcher has it
         },
@@ -203,7 +203,7 @@ class TestImage:
             str(tmp_path / "artifacts"): {"bind": ARTIFACTS, "mode": "rw"},
         }
         self.says(engine, image, *command, volumes=volumes, tmpfs=dict.fromkeys(mounts, ""))
-        assert (tmp_path / "artifacts" / "model" / "graftwork.json").is_file()
+        assert (tmp_path / "artifacts" / "model" / "saved_model.pb").is_file()
 
 
 @pytest.mark.slow
