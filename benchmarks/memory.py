@@ -1,9 +1,11 @@
 """Peak memory of every step, at 5,000 and at 50,000 images: it should not grow with their number.
 
     make bench-memory            or: python benchmarks/memory.py [--images 5000 50000]
+    python benchmarks/memory.py --network ResNet50 --images 120 400 --output benchmarks/memory-resnet50.json
 
-Every step runs in a process of its own on the same small base, so what differs is the number of images alone. Prints a
-Markdown table and writes benchmarks/memory.json.
+Every step runs in a process of its own on the same small base, so what differs is the number of images alone. With
+--network the base is a network of keras.applications without trained weights, at its own input size. Prints a Markdown
+table and writes benchmarks/memory.json.
 """
 
 import argparse
@@ -16,6 +18,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
 
 STEPS = (
     "fingerprint_source",
@@ -25,9 +31,12 @@ STEPS = (
     "train_head",
     "fine_tune",
     "evaluate",
+    "select_model",
     "check_data",
     "judge",
     "promote",
+    "find_champion",
+    "report_outcome",
     "batch_predict",
 )
 SIZE, CLASSES = 32, 4
@@ -36,29 +45,33 @@ SIZE, CLASSES = 32, 4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs=2, default=[5_000, 50_000])
+    parser.add_argument("--network", default="", help="of keras.applications; else one of three layers")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step:
-        run_step(arguments.step, arguments.folder)
+        run_step(arguments.step, arguments.folder, arguments.network)
         return
     results = {}
     for count in arguments.images:
         with tempfile.TemporaryDirectory(prefix="graftwork-bench-") as folder:
             make_images(Path(folder) / "photos", count)
-            results[count] = {step: measure(step, Path(folder)) for step in ("load_base_model", *STEPS)}
+            results[count] = {
+                step: measure(step, Path(folder), arguments.network) for step in ("load_base_model", *STEPS)
+            }
     few, many = arguments.images
     print(f"\n| step | {few:,} images | {many:,} images | ratio |")
     print("| --- | ---: | ---: | ---: |")
     for step in STEPS:
         low, high = results[few][step]["peak_mib"], results[many][step]["peak_mib"]
         print(f"| {step} | {low:.0f} MiB | {high:.0f} MiB | {high / low:.2f} |")
-    Path(__file__).with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n")
+    arguments.output.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def measure(step: str, folder: Path) -> dict[str, float]:
+def measure(step: str, folder: Path, network: str) -> dict[str, float]:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
+    command = [sys.executable, __file__, "--step", step, "--folder", str(folder), "--network", network]
     started = time.monotonic()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -68,30 +81,26 @@ def measure(step: str, folder: Path) -> dict[str, float]:
     return {"peak_mib": peak, "seconds": time.monotonic() - started}
 
 
-def run_step(step: str, folder: Path) -> None:
+def run_step(step: str, folder: Path, network: str) -> None:
     from graftwork.config import FineTuneConfig, HeadConfig, PrepareConfig
     from graftwork.reporting.progress import peak_memory_mib
 
     photos = str(folder / "photos")
     if step == "load_base_model":
-        import keras
-
         from graftwork.components.load_base_model.load import load_base_model
 
-        layers = keras.layers
-        network = [keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), layers.Conv2D(32, 3, 2, activation="relu")]
-        network += [layers.Conv2D(512, 3, 2, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(2)]
-        keras.Sequential(network).save(folder / "base.keras")
+        base(network).save(folder / "base.keras")
         load_base_model(str(folder / "base.keras"), folder / "base")
     elif step == "fingerprint_source":
         from graftwork.components.fingerprint_source.fingerprint import fingerprint_data
 
         fingerprint_data(photos)
     elif step == "ingest_images":
+        from graftwork.artifacts import model
         from graftwork.components.ingest_images.ingest import ingest
         from graftwork.data.shards import WHOLE
 
-        ingest(photos, "0", WHOLE, SIZE, folder / "ingested")
+        ingest(photos, "0", WHOLE, max(model.read(folder / "base").input_size), folder / "ingested")
     elif step == "prepare_data":
         from graftwork.components.prepare_data.prepare import prepare
 
@@ -113,6 +122,10 @@ def run_step(step: str, folder: Path) -> None:
         from graftwork.components.evaluate.evaluate import evaluate
 
         evaluate(folder / "images", [folder / "head", folder / "tuned"], folder / "evaluation", seed=0)
+    elif step == "select_model":
+        from graftwork.components.select_model.select import select_model
+
+        select_model(folder / "evaluation", [folder / "head", folder / "tuned"], folder / "selected")
     elif step == "check_data":
         from graftwork.artifacts import images, model, trained_on
         from graftwork.components.check_data.check import check
@@ -137,11 +150,30 @@ def run_step(step: str, folder: Path) -> None:
 
         registry = Registry(str(folder / "models"), "squares")
         promote(registry, folder / "images", folder / "tuned", None, {}, Author("benchmark"))
+    elif step == "find_champion":
+        from graftwork.components.find_champion.find import find
+
+        find(str(folder / "models"), "squares", folder / "found", "0-0", "both", "benchmark")
+    elif step == "report_outcome":
+        from graftwork.components.report_outcome.report import outcome_of
+
+        outcome_of(str(folder / "models"), "squares", "benchmark", "SUCCEEDED")
     elif step == "batch_predict":
         from graftwork.prediction.model import open_model
 
         open_model(folder / "tuned").predict_to(photos, folder / "labels.parquet")
     print(peak_memory_mib())
+
+
+def base(network: str) -> "keras.Model":
+    import keras
+
+    if network:
+        return getattr(keras.applications, network)(weights=None)
+    layers = keras.layers
+    stack = [keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), layers.Conv2D(32, 3, 2, activation="relu")]
+    stack += [layers.Conv2D(512, 3, 2, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    return keras.Sequential(stack)
 
 
 def make_images(folder: Path, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Write docs/settings.md and the table of settings in the README, from graftwork/config/settings.py.
+"""Write docs/settings.md and the table of settings in the README, from graftwork/config.
 
     python docs/write_settings.py
 
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graftwork.config import Config, keys, meaning
-from graftwork.config.settings import QUANTITY
+from graftwork.config import AcceleratedStep, Config, StepsConfig, keys, meaning
+from graftwork.config.base import QUANTITY
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKERS = "<!-- settings: written by make docs -->\n", "<!-- /settings -->\n"
@@ -25,6 +25,7 @@ MOST_USED = (
 """What the README has room for."""
 BOUNDS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "exclusiveMaximum": "below {}", "maximum": "up to {}"}
 KINDS = {"boolean": "true, false", "integer": "whole number", "number": "number", "string": "text", "object": "mapping"}
+STEPS = "cluster.steps"
 SCHEMA = Config.model_json_schema()
 
 
@@ -48,20 +49,38 @@ def page() -> Iterable[str]:
     yield (
         "Keys of a configuration file, and of `--set KEY=VALUE`. A list is written as `[half, all]`, a mapping as\n"
         "`{pool: gpu}`, nothing as `null`, an amount as Kubernetes writes it: `500M`, `20Gi`, `4`.\n"
-        "Written by `make docs` from [graftwork/config/settings.py](../graftwork/config/settings.py).\n"
+        "Written by `make docs` from [graftwork/config](../graftwork/config).\n"
     )
     yield table(key for key in every if key.partition(".")[0] not in groups)
     for group in groups:
-        yield f"## {group}\n\n{meaning(group)}\n\n{table(key for key in every if key.startswith(f'{group}.'))}"
+        shown = table(key for key in every if key.startswith(f"{group}.") and not key.startswith(STEPS))
+        yield f"## {group}\n\n{meaning(group)}\n\n{shown}"
+        if group == STEPS.partition(".")[0]:
+            yield from steps()
 
 
-def table(shown: Iterable[str]) -> str:
-    """Return a table in Markdown: key, default, what it may be, meaning."""
+def steps() -> Iterable[str]:
+    """Yield the part on what the steps ask for: each step, then what may be said of each."""
+    how = f"Each step has the keys of the second table:\n`--set {STEPS}.evaluate.memory=8Gi`."
+    yield f"### {STEPS}\n\n{meaning(STEPS)} {how}\n"
+    rows = ["| step | CPUs | memory | because it |", "| --- | --- | --- | --- |"]
+    for name, field in StepsConfig.model_fields.items():
+        asked = field.default
+        cpu, memory = asked.cpu or "`cluster.cpu`", asked.memory or "`cluster.memory`"
+        because = meaning(f"{STEPS}.{name}")
+        rows.append(f"| `{name}` | {cpu} | {memory} | {because[:1].lower()}{because[1:].rstrip('.')} |")
+    yield "\n".join(rows) + "\n"
+    yield table((f"{STEPS}.extract_features.{key}" for key in AcceleratedStep.model_fields), f"{STEPS}.STEP")
+
+
+def table(shown: Iterable[str], prefix: str = "") -> str:
+    """Return a table in Markdown: key, default, what it may be, meaning; with another prefix before the keys' ends."""
     rows = ["| key | default | may be | meaning |", "| --- | --- | --- | --- |"]
     for key in shown:
         said = property_of(key)
         means = meaning(key).replace("*", r"\*").replace("|", r"\|")
-        rows.append(f"| `{key}` | {default(said)} | {limits(said)} | {means} |")
+        shown_key = f"{prefix}.{key.rpartition('.')[2]}" if prefix else key
+        rows.append(f"| `{shown_key}` | {default(said)} | {limits(said)} | {means} |")
     return "\n".join(rows) + "\n"
 
 

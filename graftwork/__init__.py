@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graftwork.inspection.describe import Description
     from graftwork.inspection.inspect import inspect
     from graftwork.kubeflow.api import ClusterRun, Schedule, schedule, submit
-    from graftwork.kubeflow.compiling import Site
+    from graftwork.kubeflow.site import Site
     from graftwork.prediction.model import Model, Prediction, open_model
     from graftwork.registry.registry import Registry
     from graftwork.running.local import StepError
@@ -57,7 +57,7 @@ _HOMES = {
     "Registry": "registry.registry",
     "Run": "running.run",
     "Schedule": "kubeflow.api",
-    "Site": "kubeflow.compiling",
+    "Site": "kubeflow.site",
     "StepError": "running.local",
     "UserError": "errors",
     "inspect": "inspection.inspect",

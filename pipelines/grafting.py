@@ -142,4 +142,4 @@ def trained_head(inputs: Inputs, base: Any, images: Any, shares: Any) -> Any:
             each = extracted(share)
         features = {"features": dsl.Collected(each)}
     trained = train_head(**features, base_model=folder, head=inputs.head, seed=inputs.seed)
-    return on_nodes(trained, inputs).outputs["model"]
+    return on_cpu(trained).outputs["model"]

@@ -16,8 +16,8 @@ from graftwork.config import REQUIRED, ClusterConfig, Config, Parameter, Retrain
 
 OF_RETRAINING = ("registry", "name", "gate", "drift", *RetrainingConfig.model_fields)
 """Settings that only retraining takes."""
-_NO_PARAMETERS = ("output", "sweep", "retraining", "cluster")
-"""What is for this machine alone, and groups that are no parameters as a whole."""
+_NO_PARAMETERS = ("output", "sweep", "retraining", "cluster", "steps")
+"""What is for this machine alone, fixed at compile time, or a group that is no parameter as a whole."""
 COMMON = tuple(
     name
     for name in (*Config.model_fields, *ClusterConfig.model_fields)

@@ -1,6 +1,7 @@
 """On which nodes steps run, what they may use there, and how often they are tried.
 
-Everything a cluster's user may want to choose is a parameter of the pipeline: one compiled file serves every cluster.
+What a cluster's user may want to choose for the steps with an accelerator is a parameter of the pipeline. What the
+other steps ask for is written in when a pipeline is compiled for a site.
 """
 
 from typing import Any
@@ -10,15 +11,13 @@ from kfp.dsl import PipelineTask
 
 PARALLELISM = 16
 """How many tasks of one loop run at the same time at most."""
-_REQUEST = {"cpu": "1", "memory": "2Gi"}
-"""Of the steps that do not train: all of them stream, and stay below 2 GiB."""
 _ATTEMPTS_END = "30d"
 """After which no further attempt begins, and the one under way is stopped. Argo counts from the start of the first, so
 this has to be longer than any step takes, waiting for a node included."""
 
 
 def on_nodes(task: PipelineTask, inputs: Any) -> PipelineTask:
-    """Let a step that trains or extracts run on the nodes that the parameters of its pipeline name."""
+    """Let a step that uses an accelerator run on the nodes that the parameters of its pipeline name."""
     # KFP passes into a loop only what it knows a task to read; it does not look for resources there.
     names = ("accelerator", "accelerators", "node_selector", "tolerations", "cpu", "memory")
     task.register_pipeline_channels([getattr(inputs, name) for name in names])
@@ -43,7 +42,7 @@ def first(task: PipelineTask) -> PipelineTask:
     Some backends try again whatever has failed, and the sentence about the mistake would wait for all attempts. With
     the first step nothing is lost.
     """
-    return _named(task).set_cpu_request(_REQUEST["cpu"]).set_memory_request(_REQUEST["memory"])
+    return _named(task)
 
 
 def _retried(task: PipelineTask) -> PipelineTask:

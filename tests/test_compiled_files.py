@@ -10,7 +10,8 @@ import pytest
 from compiled_files import Spec, driver_pods, faults, read
 
 from graftwork import pipelines
-from graftwork.kubeflow.compiling import Site, compile_pipeline
+from graftwork.kubeflow.compiling import compile_pipeline
+from graftwork.kubeflow.site import Site
 
 SITES = {
     "plain": Site(),

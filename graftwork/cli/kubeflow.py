@@ -14,11 +14,12 @@ from graftwork.cli.output import Answer, Json, answering
 from graftwork.errors import UserError
 
 if TYPE_CHECKING:
-    from graftwork.config import Config
-    from graftwork.kubeflow.compiling import Site
+    from graftwork.config import Config, StepsConfig
+    from graftwork.kubeflow.site import Site
     from graftwork.kubeflow.submitting import Version
 
 _FORMATS = ("ir", "kubernetes-manifest")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 Pipeline = Annotated[
     str,
     typer.Argument(
@@ -41,15 +42,31 @@ ConfigFile = Annotated[
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; may be repeated.")
 ]
+StepSets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set cluster.steps.STEP.cpu, memory, ...; may be repeated."),
+]
 Image = Annotated[str | None, typer.Option(help="In which every step runs. Else: GRAFTWORK_IMAGE.")]
 PullSecret = Annotated[str, typer.Option(help="Kubernetes secret for the image's registry.")]
 CredentialsSecret = Annotated[str, typer.Option(help="Kubernetes secret whose credentials.json may read the data.")]
 DataVolume = Annotated[str, typer.Option(help="Persistent volume claim with the data, mounted at /data.")]
+PullPolicy = Annotated[
+    str, typer.Option(help=f"{', '.join(_PULL_POLICIES)}. Else: the cluster's.", autocompletion=offers(*_PULL_POLICIES))
+]
+Labels = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of every pod; may be repeated.")]
+Annotations = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of every pod; may be repeated.")]
+RunAsGroup = Annotated[int | None, typer.Option(min=0, help="ID of the group that may write to the volume. Else: 0.")]
+TmpSize = Annotated[str, typer.Option(metavar="AMOUNT", help="What /tmp of a step may hold, as in 50Gi. Else: any.")]
 _SITE = {
     "image": (Image, None),
     "image_pull_secret": (PullSecret, ""),
     "credentials_secret": (CredentialsSecret, ""),
     "data_volume": (DataVolume, ""),
+    "image_pull_policy": (PullPolicy, ""),
+    "label": (Labels, None),
+    "annotation": (Annotations, None),
+    "run_as_group": (RunAsGroup, None),
+    "tmp_size": (TmpSize, ""),
 }
 Experiment = Annotated[str, typer.Option(help="Under which runs are listed; created if it is not there.")]
 ServiceAccount = Annotated[str | None, typer.Option(help="Kubernetes service account of the pods.")]
@@ -62,6 +79,7 @@ def compile_(
     format: Annotated[str, typer.Option(help="ir, or kubernetes-manifest.", autocompletion=offers(*_FORMATS))] = "ir",
     namespace: Annotated[str | None, typer.Option(help="Of the resources in a Kubernetes manifest.")] = None,
     one_shard: Annotated[bool, typer.Option("--one-shard", help="Without loops over shards: fewer pods.")] = False,
+    set_: StepSets = None,
     json_: Json = False,
     *,
     site: dict[str, Any],
@@ -70,7 +88,12 @@ def compile_(
     from graftwork.kubeflow import compiling
 
     if pipeline == "components":
-        others = {"--format": format if format != "ir" else None, "--namespace": namespace, "--one-shard": one_shard}
+        others: dict[str, Any] = {
+            "--format": format if format != "ir" else None,
+            "--namespace": namespace,
+            "--set": set_,
+            "--one-shard": one_shard or None,
+        }
         _write_components(output, site, others, json_)
         return
     if format not in compiling.FORMATS:
@@ -78,7 +101,7 @@ def compile_(
     if Path(output).suffix not in (".yaml", ".yml"):
         raise UserError("Kubeflow takes pipelines as YAML files", {"output": output}, next="call it .yaml")
     compiled = compiling.compile_pipeline(
-        pipeline, _site(site), "ir" if format == "ir" else "kubernetes-manifest", namespace, one_shard
+        pipeline, _site(site, _steps(set_)), "ir" if format == "ir" else "kubernetes-manifest", namespace, one_shard
     )
     storage.write(output, compiled.text.encode())
     with answering(json_) as answer:
@@ -165,11 +188,11 @@ def schedule(
         answer.say(f"due       {times} in {TIME_ZONE}", due=[time.isoformat() for time in made.due])
 
 
-def _write_components(output: str, site: dict[str, Any], more: dict[str, str | bool | None], as_json: bool) -> None:
+def _write_components(output: str, site: dict[str, Any], more: dict[str, Any], as_json: bool) -> None:
     from graftwork.kubeflow import compiling
 
     given = {**more, **{f"--{key.replace('_', '-')}": site[key] for key in site if key != "image"}}
-    if refused := [option for option, value in given.items() if value]:
+    if refused := [option for option, value in given.items() if value or value == 0]:
         facts = {"given": ", ".join(refused), "expected": "nothing but --output and --image"}
         next = "say it in the pipeline that uses the components, of its tasks:  kfp.kubernetes"
         raise UserError("a component cannot have these options", facts, next)
@@ -189,11 +212,38 @@ def _write_components(output: str, site: dict[str, Any], more: dict[str, str | b
         answer.say(f"{len(files)} components, image {image}", files=list(map(str, files)), image=image)
 
 
-def _site(options: dict[str, Any]) -> "Site":
+def _site(options: dict[str, Any], steps: "StepsConfig | None" = None) -> "Site":
     from graftwork.components import IMAGE
-    from graftwork.kubeflow.compiling import Site
+    from graftwork.config import StepsConfig
+    from graftwork.kubeflow.site import Site
 
-    return Site(**{**options, "image": options.get("image") or IMAGE})
+    given = dict(options)
+    labels, annotations = (_pairs(f"--{key}", given.pop(key, None)) for key in ("label", "annotation"))
+    image = given.pop("image", None) or IMAGE
+    return Site(image=image, labels=labels, annotations=annotations, steps=steps or StepsConfig(), **given)
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UserError(f"{option} {text!r} is no pair", next=f"write it as  {option} KEY=VALUE")
+        if key in pairs:
+            raise UserError(f"{option} {key} is given twice", {"values": f"{pairs[key]}, {value}"})
+        pairs[key] = value
+    return pairs
+
+
+def _steps(sets: list[str] | None) -> "StepsConfig":
+    """Return what the steps ask for: all that a pipeline's settings say before it is submitted."""
+    from graftwork import config
+
+    given = dict(config.parse_override(text) for text in sets or [])
+    if others := [key for key in given if key.split(".")[:2] != ["cluster", "steps"]]:
+        facts = {"given": ", ".join(others), "expected": "cluster.steps.STEP.cpu, memory, cpu_limit, memory_limit"}
+        raise UserError("this is no setting of a compiled file", facts, next="give it when you submit the file")
+    return config.load(None, {"data": "-", "base_model": "-", **given}).cluster.steps
 
 
 def _settings(config_file: str | None, sets: list[str] | None) -> "Config":

@@ -1,10 +1,21 @@
 """What a user can set: the keys of a configuration file, of --set, and of the pipelines' parameters.
 
-Here live the settings and how they are read; what they do lives where they are used. A setting is said once, as a field
-in settings.py: name, type, default and limits, and in the docstring below it what it means. The command line's help,
-the pipelines' parameters and the tables in the documentation come from there.
+Here live the settings and how they are read; what they do lives where they are used. A setting is said once, as a
+field in settings.py or, for clusters, cluster.py: name, type, default and limits, and in the docstring below it what it
+means. The command line's help, the pipelines' parameters and the tables in the documentation come from there.
 """
 
+from graftwork.config.base import (
+    Settings as Settings,
+    quantity as quantity,
+)
+from graftwork.config.cluster import (
+    MOST_SHARDS as MOST_SHARDS,
+    AcceleratedStep as AcceleratedStep,
+    ClusterConfig as ClusterConfig,
+    StepResources as StepResources,
+    StepsConfig as StepsConfig,
+)
 from graftwork.config.loading import (
     load as load,
     merged as merged,
@@ -25,9 +36,7 @@ from graftwork.config.parameters import (
 )
 from graftwork.config.settings import (
     HUB as HUB,
-    MOST_SHARDS as MOST_SHARDS,
     PREPROCESSING_NAMES as PREPROCESSING_NAMES,
-    ClusterConfig as ClusterConfig,
     Config as Config,
     DriftConfig as DriftConfig,
     FineTuneConfig as FineTuneConfig,
@@ -38,9 +47,7 @@ from graftwork.config.settings import (
     PrepareConfig as PrepareConfig,
     RetrainingConfig as RetrainingConfig,
     ScaleOffset as ScaleOffset,
-    Settings as Settings,
     SweepConfig as SweepConfig,
     keys as keys,
     meaning as meaning,
-    quantity as quantity,
 )

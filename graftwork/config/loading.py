@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from graftwork.config.settings import Config, Settings, keys
+from graftwork.config.base import Settings
+from graftwork.config.settings import Config, keys
 from graftwork.errors import UserError, in_one_line
 
 S = TypeVar("S", bound=Settings)

@@ -13,17 +13,10 @@ from typing import Any, cast, get_args
 
 import yaml
 
+from graftwork.config.base import Settings
+from graftwork.config.cluster import ClusterConfig
 from graftwork.config.loading import validated
-from graftwork.config.settings import (
-    ClusterConfig,
-    Config,
-    Precision,
-    Preprocessing,
-    RetrainingConfig,
-    ScaleOffset,
-    Settings,
-    meaning,
-)
+from graftwork.config.settings import Config, Precision, Preprocessing, RetrainingConfig, ScaleOffset, meaning
 from graftwork.errors import UserError
 
 ON_CLUSTERS = ("accelerator", "accelerators", "node_selector", "tolerations", "cpu", "memory")
@@ -78,8 +71,9 @@ def as_parameters(config: Config, names: Collection[str]) -> dict[str, Any]:
         config: Everything the user has set.
         names: The parameters that the pipeline has.
     """
-    # The two left out are no parameters: what a pipeline of somebody else calls so means something else.
+    # What is left out is no parameter: what a pipeline of somebody else calls so means something else.
     given = {**_NOT_GIVEN, **config.model_dump(exclude_none=True, exclude={"output", "sweep"}, mode="json")}
+    given["cluster"].pop("steps")  # fixed when a pipeline is compiled
     for group in _SPREAD:
         given |= given.pop(group)
     if not isinstance(given["preprocessing"], str):

@@ -8,29 +8,14 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
+
+from graftwork.config.base import Quantity, Settings
+from graftwork.config.cluster import ClusterConfig
 
 HUB = "hub:"
 """Before the name of a KerasHub preset, where a base model is named."""
-GPU_TOLERATIONS: tuple[dict[str, str | int], ...] = (
-    {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
-)
-"""The taint that GPU nodes usually carry, so that nothing else runs on them."""
-QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-"""Kubernetes quantities, as far as they make sense for CPUs and memory."""
-
-MOST_SHARDS = 128
-"""Of the artifacts of all shards KFP makes one argument of a command line, for which Linux has room for 128 KiB: 1 KiB
-for each. An entry takes 530 to 580 bytes, and more the longer the store's address is."""
-
-_FACTORS = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-
-class Settings(BaseModel):
-    """Settings that refuse unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
 
 class ScaleOffset(Settings):
@@ -126,7 +111,7 @@ class FineTuneConfig(Settings):
     cache: Literal["auto", "always", "never"] = "auto"
     """Whether what the frozen layers say is computed once, instead of in every epoch, and kept on disk while the step
     runs. auto: where measuring says that it pays."""
-    cache_budget: str = Field(default="20Gi", pattern=QUANTITY)
+    cache_budget: Quantity = "20Gi"
     """How much disk the cache may take; never more than half of what is free."""
     views: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """How many augmented copies of each training image the cache holds; each epoch sees another one. auto: 2, or as
@@ -165,7 +150,7 @@ class GateConfig(Settings):
     """On which of these a challenger may be better instead of being more accurate."""
     max_class_drop: float = Field(default=0.05, ge=0, le=1)
     """By how much the accuracy on one class or slice may fall, where the fall is no chance."""
-    slices: dict[str, str] = {}
+    slices: dict[str, str] = Field(default={})
     """Groups of images to look at as at classes: their names, and patterns over where images come from, as in
     {night: "*/night/*"}."""
     allow_new_classes: bool = False
@@ -177,7 +162,7 @@ class GateConfig(Settings):
     max_latency_ms: float | None = Field(default=None, gt=0)
     """Of the answer about one image, as the median of 100, on the processor of the machine where the step runs; not
     given: any."""
-    max_size: str | None = Field(default=None, pattern=QUANTITY)
+    max_size: Quantity | None = None
     """Of the exported model's files; not given: any."""
 
 
@@ -207,37 +192,6 @@ class RetrainingConfig(Settings):
     nowhere."""
     model_registry: str = Field(default="", pattern=r"^(https?://.+)?$")
     """URL of a Kubeflow Model Registry that repeats the registry after every run; empty for none."""
-
-
-class ClusterConfig(Settings):
-    """Where the steps that train or extract run on a cluster, and how far the work fans out.
-
-    On one machine only the shards count, and one of each is best.
-    """
-
-    accelerator: str = Field(default="nvidia.com/gpu", min_length=1)
-    """Resource name of the accelerator that the steps that train or extract ask for."""
-    accelerators: int = Field(default=1, ge=0)
-    """How many of the accelerator each step that trains or extracts gets; 0 for none."""
-    node_selector: dict[str, str] = {}
-    """Labels of the nodes on which the steps that train or extract run, as in {"pool": "gpu"}."""
-    tolerations: tuple[dict[str, str | int], ...] = GPU_TOLERATIONS
-    """Taints of nodes which the steps that train or extract tolerate, as Kubernetes writes them."""
-    cpu: str = Field(default="4", pattern=QUANTITY)
-    """CPU limit and request of each step that trains or extracts."""
-    memory: str = Field(default="16Gi", pattern=QUANTITY)
-    """Memory limit and request of each step that trains or extracts; also bounds its shared memory."""
-    ingest_shards: int = Field(default=1, ge=1, le=MOST_SHARDS)
-    """Over how many machines the reading of the images fans out; at most 128, as many as KFP can list in one argument
-    of a command."""
-    extract_shards: int = Field(default=1, ge=1, le=MOST_SHARDS)
-    """Over how many machines the extraction of features fans out; at most 128, as many as KFP can list in one
-    argument of a command."""
-
-    @property
-    def one_shard(self) -> bool:
-        """Whether nothing fans out."""
-        return self.ingest_shards == self.extract_shards == 1
 
 
 class Config(Settings):
@@ -317,9 +271,3 @@ def meaning(key: str) -> str:
 def _group(field: FieldInfo) -> type[Settings] | None:
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Settings) else None
-
-
-def quantity(text: str) -> float:
-    """Return the number that a Kubernetes quantity such as "20Gi" stands for."""
-    digits = text.rstrip("mkMGTi")
-    return float(digits) * _FACTORS.get(text[len(digits) :], 1)

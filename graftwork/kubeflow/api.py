@@ -8,14 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from graftwork.config import Config, as_parameters, settings_of
+from graftwork.config import Config, StepsConfig, as_parameters, settings_of
 from graftwork.errors import UserError
-from graftwork.kubeflow import schedules, submitting, versions
-from graftwork.kubeflow.compiling import Compiled, Site, compile_pipeline, read_compiled
+from graftwork.kubeflow import names, schedules, submitting, versions
+from graftwork.kubeflow.compiling import Compiled, compile_pipeline, read_compiled
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.display_names import check_name
 from graftwork.kubeflow.fetching import EVERYTHING, fetch
-from graftwork.kubeflow.names import check_name
 from graftwork.kubeflow.showing import shown
+from graftwork.kubeflow.site import Site
 from graftwork.kubeflow.submitting import EXPERIMENT, Version
 from graftwork.kubeflow.watching import Watched
 from graftwork.reporting.shown import console
@@ -176,6 +177,8 @@ def submit(
     run_name = run_name or f"{compiled.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
     check_name("run", run_name)
     check_name("experiment", experiment)
+    if service_account:
+        names.check("the name of the service account", service_account, names.SUBDOMAIN)
     kubeflow = Kubeflow(host, namespace, token_file, ca_file, kube_context)
     versions.check(kubeflow, compiled)
     version = submitting.upload(kubeflow, compiled) if cache else None
@@ -246,6 +249,8 @@ def schedule(
     name = schedule_name or compiled.name
     check_name("schedule", name)
     check_name("experiment", experiment)
+    if service_account:
+        names.check("the name of the service account", service_account, names.SUBDOMAIN)
     kubeflow = Kubeflow(host, namespace, token_file, ca_file, kube_context)
     versions.check(kubeflow, compiled)
     version = submitting.upload(kubeflow, compiled)
@@ -268,12 +273,14 @@ def _job(
 ) -> tuple[Compiled, dict[str, Any]]:
     """Return the compiled pipeline and its parameters; whatever can be found wrong with them is found here."""
     chosen, site = settings_of(config, {}, settings), site or Site()
-    site = replace(site, image=image) if image else site
+    steps = site.steps if chosen.cluster.steps == StepsConfig() else chosen.cluster.steps
+    site = replace(site, image=image or site.image, steps=steps)
     if Path(pipeline).suffix in (".yaml", ".yml"):
         compiled = read_compiled(Path(pipeline))
         if site != Site():
-            problem = "image, secrets and volume of a compiled file are fixed"
-            raise UserError(problem, {"file": pipeline}, next="compile it with these options, or name a pipeline here")
+            problem = "what belongs to the site is fixed in a compiled file"
+            facts = {"file": pipeline, "fixed": "image, secrets, volume, labels, ... and cluster.steps"}
+            raise UserError(problem, facts, next="compile it with these options, or name a pipeline here")
         if compiled.one_shard and not chosen.cluster.one_shard:
             shards = {f"cluster.{key}": getattr(chosen.cluster, key) for key in ("ingest_shards", "extract_shards")}
             next = ["compile it without --one-shard", "or leave both at 1"]

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import re
 import tempfile
 import warnings
 from dataclasses import dataclass, replace
@@ -11,52 +10,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from google.protobuf import json_format
 from kfp import compiler
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
-from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
 from graftwork import pipelines, steps
 from graftwork._version import __version__
 from graftwork.components import IMAGE
 from graftwork.errors import UserError
+from graftwork.kubeflow import names
+from graftwork.kubeflow.site import Site, fit
 
-DATA_MOUNT = "/data"
-CREDENTIALS_MOUNT = "/var/run/secrets/graftwork"
-CREDENTIALS_KEY = "credentials.json"
-_REACHES_STORAGE = {
-    "exec-fingerprint-source",
-    "exec-load-base-model",
-    "exec-ingest-images",
-    "exec-find-champion",
-    "exec-promote",
-    "exec-report-outcome",
-}
 _IR, _MANIFEST = "ir", "kubernetes-manifest"
 FORMATS = (_IR, _MANIFEST)
-
-
-@dataclass(frozen=True)
-class Site:
-    """What a platform team fixes for its cluster when it compiles.
-
-    Attributes:
-        image: In which every step runs.
-        image_pull_secret: Name of the Kubernetes secret for the image's registry; "" for none.
-        credentials_secret: Name of a Kubernetes secret whose key credentials.json lets Google's client reach the
-            data, the base model and the registry; "" where the service account may.
-        data_volume: Name of a persistent volume claim to mount at /data in these steps; "" for none.
-
-    Example:
-        >>> site = graftwork.Site(image="registry.example/graftwork:1", data_volume="photos")
-        >>> site.credentials_secret
-        ''
-    """
-
-    image: str = IMAGE
-    image_pull_secret: str = ""
-    credentials_secret: str = ""
-    data_volume: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,10 +74,12 @@ def compile_pipeline(
         one_shard: Without loops over shards: fewer pods, where `cluster.ingest_shards` and `extract_shards` are 1.
 
     Raises:
-        UserError: There is no such pipeline.
+        UserError: There is no such pipeline, or Kubernetes does not take the name of the namespace.
     """
+    if namespace:
+        names.check("the name of the namespace", namespace, names.LABEL)
     pipeline = copy.deepcopy(pipelines.load(name, one_shard))
-    _fit(pipeline, site)
+    fit(pipeline, site)
     compiled = _described(_with_header(_written(pipeline)))
     if format == _MANIFEST:
         options = KubernetesManifestOptions(
@@ -139,6 +106,7 @@ def compile_components(image: str = IMAGE) -> dict[str, str]:
     Returns:
         The content of a file for `kfp.components.load_component_from_file`, by the name of the step.
     """
+    names.check_image(image)
     files = {}
     for name in steps.__all__:
         component = copy.deepcopy(getattr(steps, name))
@@ -210,30 +178,3 @@ def _with_header(text: str, heading: str = "Parameters") -> str:
         lines.append(f"  {name}{default}: {' '.join(entry['description'].split())}")
     body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
     return "".join(f"# {line}".rstrip() + "\n" for line in lines) + body
-
-
-def _fit(pipeline: Any, site: Site) -> None:
-    """Write what a site fixes into every executor of a pipeline."""
-    executors = pipeline.pipeline_spec.deployment_spec["executors"]
-    placed = pipeline.platform_spec.platforms["kubernetes"].deployment_spec.executors
-    for label in executors:
-        reaches_storage = re.sub(r"-\d+$", "", label) in _REACHES_STORAGE  # KFP numbers a step's second use
-        container = executors[label]["container"]
-        container["image"] = site.image
-        config = json_format.ParseDict(json_format.MessageToDict(placed[label]), kubernetes.KubernetesExecutorConfig())
-        if site.image_pull_secret:
-            secret = config.image_pull_secret.add(secret_name=site.image_pull_secret)
-            secret.secret_name_parameter.runtime_value.constant.string_value = site.image_pull_secret
-        if reaches_storage and site.credentials_secret:
-            volume = config.secret_as_volume.add(secret_name=site.credentials_secret, mount_path=CREDENTIALS_MOUNT)
-            volume.secret_name_parameter.runtime_value.constant.string_value = site.credentials_secret
-            path = f"{CREDENTIALS_MOUNT}/{CREDENTIALS_KEY}"
-            container["env"] = [{"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": path}]
-        if reaches_storage and site.data_volume:
-            claim = config.pvc_mount.add(mount_path=DATA_MOUNT, constant=site.data_volume)
-            claim.pvc_name_parameter.runtime_value.constant.string_value = site.data_volume
-        if config != kubernetes.KubernetesExecutorConfig():
-            placed[label].Clear()
-            json_format.ParseDict(json_format.MessageToDict(config), placed[label])
-        else:
-            del placed[label]

@@ -15,6 +15,7 @@ import urllib3
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
 from graftwork.errors import UserError, in_one_line
+from graftwork.kubeflow import names
 
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # of KFP's own
 TOKEN_VARIABLE = "KF_PIPELINES_TOKEN"
@@ -61,6 +62,8 @@ class Kubeflow:
         self.host = (host if "://" in host else f"https://{host}").rstrip("/") if host else None
         self.where = self.host or "this cluster's own Kubeflow"
         self.namespace, self.kube_context = namespace, kube_context
+        if namespace:
+            names.check("the name of the namespace", namespace, names.LABEL)
         for file in (ca_file, token_file):
             if file and not Path(file).is_file():
                 raise UserError("the file does not exist", {"file": file})

@@ -12,8 +12,9 @@ import yaml
 
 from graftwork.config import HUB, Config
 from graftwork.errors import UserError
-from graftwork.kubeflow.compiling import DATA_MOUNT, Compiled
+from graftwork.kubeflow.compiling import Compiled
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.site import DATA_MOUNT
 
 EXPERIMENT = "graftwork"
 

@@ -25,8 +25,11 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graftwork.config import StepsConfig
 from graftwork.errors import UserError
+from graftwork.kubeflow.compiling import compile_pipeline
 from graftwork.kubeflow.schedules import next_times, parse_cron
+from graftwork.kubeflow.site import Site
 
 from fake_kubeflow import FakeKubeflow
 from fake_workflow import Workflow
@@ -174,9 +177,73 @@ class TestSubmit:
         assert done.returncode == 0, done.stderr
         grid = only(fake.runs)["runtime_config"]["parameters"]["grid"]
         assert grid == ["{layers: 3, learning_rate: 0.0001}", "{layers: 3, learning_rate: 0.0005}"]
-        again = graftwork("submit", file, config, "--host", fake.url, "--image", "b.example/g:1")
-        assert again.returncode == 2
-        assert "fixed" in again.stderr
+        for fixed in (["--image", "b.example/g:1"], ["--label", "team=a"], ["--set", "cluster.steps.evaluate.cpu=2"]):
+            again = graftwork("submit", file, config, "--host", fake.url, *fixed)
+            assert again.returncode == 2
+            assert "fixed in a compiled file" in again.stderr
+
+    @pytest.mark.parametrize("command", ["compile", "submit", "schedule"])
+    def test_what_a_site_fixes_is_said_wherever_a_pipeline_is_compiled(
+        self, fake: FakeKubeflow, config: str, tmp_path: Path, command: str
+    ) -> None:
+        site = [
+            "--label",
+            "team=vision",
+            "--label",
+            "a.example/cost=42",
+            "--annotation",
+            "note=a=b",
+            "--tmp-size",
+            "9Gi",
+        ]
+        site += ["--image-pull-policy", "Never", "--run-as-group", "0", "--set", "cluster.steps.evaluate.memory=9Gi"]
+        more = {
+            "compile": ["-o", str(tmp_path / "p.yaml")],
+            "submit": [config, "--host", fake.url],
+            "schedule": [config, "--host", fake.url, "--cron", "0 3 * * *"],
+        }[command]
+        done = graftwork(command, "sweep", *more, *site)
+        assert done.returncode == 0, done.stderr
+        expected = compile_pipeline(
+            "sweep",
+            Site(
+                labels={"team": "vision", "a.example/cost": "42"},
+                annotations={"note": "a=b"},
+                tmp_size="9Gi",
+                image_pull_policy="Never",
+                run_as_group=0,
+                steps=StepsConfig.model_validate({"evaluate": {"memory": "9Gi"}}),
+            ),
+        )
+        if command == "compile":
+            assert (tmp_path / "p.yaml").read_text() == expected.text
+        else:
+            assert only(fake.versions)["display_name"] == expected.version
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (["--label", "team"], "write it as  --label KEY=VALUE"),
+            (["--annotation", "a=1", "--annotation", "a=2"], "given twice"),
+            (["--label", "team=a b"], "the value of the label team"),
+            (["--image-pull-policy", "Sometimes"], "Always, IfNotPresent, Never"),
+            (["--set", "fine_tune.layers=1"], "give it when you submit the file"),
+            (["--set", "cluster.steps.evaluate.memory=8GB"], "such as 20Gi"),
+            (["--data-volume", "photos.prod"], "names of volumes hold no dots"),
+        ],
+    )
+    def test_what_a_site_cannot_have_makes_no_file(self, tmp_path: Path, options: list[str], expected: str) -> None:
+        done = graftwork("compile", "sweep", "-o", str(tmp_path / "p.yaml"), *options)
+        assert done.returncode == 2
+        assert expected in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_components_have_none_of_a_sites_options(self, tmp_path: Path) -> None:
+        for options in (["--label", "a=b"], ["--run-as-group", "0"], ["--set", "cluster.steps.evaluate.cpu=2"]):
+            done = graftwork("compile", "components", "-o", str(tmp_path / "made"), *options)
+            assert done.returncode == 2
+            assert f"given     {options[0]}" in done.stderr
+            assert list(tmp_path.iterdir()) == []
 
     def test_with_one_shard_it_has_no_loops_and_is_another_version(self, fake: FakeKubeflow, config: str) -> None:
         for more in ((), ("--set", "cluster.extract_shards=2"), ("--set", "cluster.ingest_shards=1")):
@@ -383,6 +450,10 @@ class TestMistakes:
             (("--set", "colour=red"), "unknown key"),
             (("--set", "cluster.node_selector=gpu"), "cluster.node_selector"),
             (("--set", "cluster.memory=lots"), "such as 20Gi"),
+            (("--set", "cluster.steps.evaluate.memory=8GB"), "such as 20Gi"),
+            (("--service-account", "Runner"), "the name of the service account"),
+            (("--namespace", "team.a"), "the name of the namespace"),
+            (("--image-pull-secret", "my_secret"), "the name of the image pull secret"),
             (("--set", "data=photos"), "which the cluster cannot see"),
             (("--set", "base_model=/home/me/shelf.keras"), "which the cluster cannot see"),
             (("--cron", "every night"), "is not a cron expression"),

@@ -25,9 +25,8 @@ from graftwork.config import (
 from graftwork.pipelines.grafting import ingest
 
 MINIMAL = Config(data="photos", base_model="VGG16")
-SETTINGS = set(Config.model_fields) - {"output", "sweep", "cluster", "retraining"} | {
-    *ClusterConfig.model_fields,
-    *RetrainingConfig.model_fields,
+SETTINGS = {*Config.model_fields, *ClusterConfig.model_fields, *RetrainingConfig.model_fields} - {
+    *("output", "sweep", "cluster", "steps", "retraining"),
 }
 KFP_TYPES = {str: "String", int: "Integer", bool: "Boolean", dict: "Dict", list: "List"}
 
@@ -98,7 +97,9 @@ def test_pipeline_parameters_mean_the_configuration(given: Config) -> None:
 
 
 def test_what_is_no_parameter_is_not_given_to_a_pipeline_of_somebody_else() -> None:
-    assert config.as_parameters(MINIMAL, ["data", "output", "sweep", "cluster", "retraining"]) == {"data": "photos"}
+    assert config.as_parameters(MINIMAL, ["data", "output", "sweep", "cluster", "steps", "retraining"]) == {
+        "data": "photos"
+    }
 
 
 @pytest.mark.parametrize("name", pipelines.NAMES)

@@ -8,15 +8,10 @@ import yaml
 
 from graftwork import pipelines
 from graftwork.errors import UserError
-from graftwork.kubeflow.compiling import FORMATS, Site, compile_pipeline, read_compiled
+from graftwork.kubeflow.compiling import FORMATS, compile_pipeline, read_compiled
+from graftwork.kubeflow.site import Site
 
 from commands import graftwork
-
-READERS = {"exec-fingerprint-source", "exec-load-base-model", "exec-ingest-images"}
-
-
-def placed(text: str) -> dict[str, dict[str, object]]:
-    return list(yaml.safe_load_all(text))[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
 @pytest.mark.parametrize("variant", [(), ("--one-shard",)])
@@ -52,19 +47,6 @@ def test_the_image_comes_from_an_option_or_the_environment(tmp_path: Path) -> No
     assert "a.example" not in Path(file).read_text()
 
 
-def test_a_pull_secret_goes_to_every_pod_and_the_datas_secret_and_volume_to_those_that_read() -> None:
-    site = Site(image_pull_secret="registry", credentials_secret="bucket", data_volume="photos")
-    text = compile_pipeline("transfer_learning", site).text
-    executors = placed(text)
-    assert all(config["imagePullSecret"][0]["secretName"] == "registry" for config in executors.values())
-    assert {label for label, config in executors.items() if "secretAsVolume" in config} == READERS
-    assert {label for label, config in executors.items() if "pvcMount" in config} == READERS
-    spec = next(yaml.safe_load_all(text))["deploymentSpec"]["executors"]
-    assert {label for label, executor in spec.items() if "env" in executor["container"]} == READERS
-    # What else was there stays.
-    assert "nodeSelector" in executors["exec-fine-tune"]
-
-
 def test_compiling_for_one_site_does_not_change_another() -> None:
     before = compile_pipeline("sweep", Site()).text
     compile_pipeline("sweep", Site(image="other", data_volume="photos"))
@@ -89,6 +71,12 @@ def test_a_kubernetes_manifest_names_the_version_by_its_content() -> None:
     assert version["spec"]["platformSpec"]["platforms"]["kubernetes"]
     other = compile_pipeline("sweep", Site(image="other:1"), "kubernetes-manifest", "team")
     assert list(yaml.safe_load_all(other.text))[1]["metadata"]["name"] != version["metadata"]["name"]
+
+
+def test_a_namespace_is_a_label() -> None:
+    for namespace in ("team.vision", "Team", "t" * 64):
+        with pytest.raises(UserError, match="the name of the namespace"):
+            compile_pipeline("sweep", Site(), "kubernetes-manifest", namespace)
 
 
 @pytest.mark.parametrize("one_shard", [False, True])

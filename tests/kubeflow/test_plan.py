@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from graftwork import pipelines
-from graftwork.kubeflow.compiling import Site, compile_pipeline
+from graftwork.kubeflow.compiling import compile_pipeline
 from graftwork.kubeflow.plan import Planned, place_of, planned
+from graftwork.kubeflow.site import Site
 
 COMPILED = Path(__file__).parents[1] / "from_0_1" / "compiled"
 

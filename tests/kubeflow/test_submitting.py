@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from graftwork import pipelines
-from graftwork.kubeflow.compiling import Compiled, Site, compile_pipeline
+from graftwork.kubeflow.compiling import Compiled, compile_pipeline
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.site import Site
 from graftwork.kubeflow.submitting import submit, upload, without_cache
 
 from fake_kubeflow import FakeKubeflow

@@ -10,8 +10,9 @@ from kfp import compiler, dsl
 from graftwork import pipelines
 from graftwork.errors import UserError
 from graftwork.kubeflow import versions
-from graftwork.kubeflow.compiling import Compiled, Site, compile_pipeline, read_compiled
+from graftwork.kubeflow.compiling import Compiled, compile_pipeline, read_compiled
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.site import Site
 
 from fake_kubeflow import FakeKubeflow
 

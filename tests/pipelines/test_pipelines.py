@@ -15,9 +15,10 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from graftwork import pipelines
-from graftwork.kubeflow.compiling import Site, compile_pipeline
+from graftwork.kubeflow.compiling import compile_pipeline
+from graftwork.kubeflow.site import Site
 
-ACCELERATED = {"exec-extract-features", "exec-train-head", "exec-fine-tune"}
+ACCELERATED = {"exec-extract-features", "exec-fine-tune"}
 DAYS = 24 * 60 * 60
 SCHEDULING = {"accelerator", "accelerators", "cpu", "memory", "node_selector", "tolerations"}
 
@@ -157,12 +158,15 @@ class TestWiring:
 
 
 class TestScheduling:
-    def test_accelerators_are_for_the_steps_that_train_or_extract(self, ir: Ir) -> None:
+    def test_accelerators_and_their_nodes_are_for_the_steps_that_use_them(self, ir: Ir) -> None:
         with_accelerator = {
             label for label, executor in ir.executors.items() if "accelerator" in str(executor["container"])
         }
         assert with_accelerator == ACCELERATED
-        assert set(ir.kubernetes) == ACCELERATED
+        for key in ("nodeSelector", "tolerations"):
+            assert {label for label, config in ir.kubernetes.items() if key in config} == ACCELERATED
+        with_shared_memory = {label for label, config in ir.kubernetes.items() if "/dev/shm" in str(config)}
+        assert with_shared_memory == ACCELERATED
 
     def test_what_and_how_many_is_decided_by_parameters(self, ir: Ir) -> None:
         for label in ACCELERATED:
@@ -184,8 +188,8 @@ class TestScheduling:
 
     def test_they_have_shared_memory_for_several_gpus(self, ir: Ir) -> None:
         for label in ACCELERATED:
-            (mount,) = ir.kubernetes[label]["emptyDirMounts"]
-            assert (mount["mountPath"], mount["medium"]) == ("/dev/shm", "Memory")
+            mounts = {mount["mountPath"]: mount.get("medium") for mount in ir.kubernetes[label]["emptyDirMounts"]}
+            assert mounts == {"/dev/shm": "Memory", "/tmp": None}
 
     def test_by_default_one_gpu_is_asked_for_and_its_taint_tolerated(self, ir: Ir) -> None:
         defaults = {

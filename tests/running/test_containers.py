@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graftwork import __version__
 from graftwork.errors import UserError
+from graftwork.kubeflow.compiling import compile_pipeline
+from graftwork.kubeflow.site import Site
 from graftwork.running import containers
 
 from commands import graftwork
@@ -116,6 +119,28 @@ class TestMounts:
             self.binds({}, "nowhere")
 
 
+ARTIFACTS = "/gcs"  # one of the volumes that KFP brings itself, where it puts what has a gs:// URI
+
+
+def compiled_step(name: str, **parameters: Any) -> tuple[list[str], list[str]]:
+    """Return how KFP's launcher starts a step of a compiled file, and where the file mounts folders to write to."""
+    spec, platform = yaml.safe_load_all(compile_pipeline("transfer_learning", Site()).text)
+    label = f"exec-{name.replace('_', '-')}"
+    container = spec["deploymentSpec"]["executors"][label]["container"]
+    made = {"name": "model", "uri": "gs://model", "type": {"schemaTitle": "system.Model"}, "metadata": {}}
+    given = {
+        "inputs": {"parameterValues": parameters},
+        "outputs": {
+            "artifacts": {"model": {"artifacts": [made]}},
+            "parameters": {"size": {"outputFile": "/tmp/kfp/outputs/size"}},
+            "outputFile": "/tmp/kfp_outputs/output_metadata.json",  # as the launcher has it
+        },
+    }
+    arguments = [json.dumps(given) if text == "{{$}}" else text for text in container["args"]]
+    mounted = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"][label]["emptyDirMounts"]
+    return [*container["command"], *arguments], [mount["mountPath"] for mount in mounted]
+
+
 @pytest.fixture
 def engine(image: str) -> Any:
     import docker
@@ -164,6 +189,21 @@ class TestImage:
         assert "selected" in said
         assert (tmp_path / "out" / "run" / "model" / "saved_model.pb").is_file()
         assert (tmp_path / "out" / "run" / "model").stat().st_uid == int(ANYBODY.partition(":")[0])
+
+    def test_a_compiled_step_writes_nowhere_but_into_its_mounts(
+        self, engine: Any, image: str, base_file: Path, tmp_path: Path
+    ) -> None:
+        for name in ("in", "artifacts"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "artifacts").chmod(0o777)
+        shutil.copy(base_file, tmp_path / "in" / "base.keras")
+        command, mounts = compiled_step("load_base_model", uri="/in/base.keras", fingerprint="1")
+        volumes = {
+            str(tmp_path / "in"): {"bind": "/in", "mode": "ro"},
+            str(tmp_path / "artifacts"): {"bind": ARTIFACTS, "mode": "rw"},
+        }
+        self.says(engine, image, *command, volumes=volumes, tmpfs=dict.fromkeys(mounts, ""))
+        assert (tmp_path / "artifacts" / "model" / "saved_model.pb").is_file()
 
 
 @pytest.mark.slow
