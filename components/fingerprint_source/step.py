@@ -4,7 +4,7 @@ from graftwork.components.fingerprint_source.fingerprint import fingerprint_data
 from graftwork.config import MOST_SHARDS
 from graftwork.data.shards import shards
 from graftwork.errors import UserError
-from graftwork.reporting.progress import step
+from graftwork.reporting.progress import result, step
 
 
 @step("fingerprint_source")
@@ -13,4 +13,6 @@ def run(data: str, base_model: str, custom_objects: str, ingest_shards: int) -> 
     if ingest_shards < 1:
         raise UserError(f"ingest_shards is {ingest_shards}", {"expected": "1 or more"})
     items = shards(min(ingest_shards, MOST_SHARDS))
-    return fingerprint_data(data), fingerprint_model(base_model, custom_objects), items
+    of_data, of_model = fingerprint_data(data), fingerprint_model(base_model, custom_objects)
+    result({"step": "fingerprint_source", "data": of_data, "base_model": of_model})
+    return of_data, of_model, items

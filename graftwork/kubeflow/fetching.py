@@ -18,10 +18,8 @@ import urllib3
 from graftwork import storage
 from graftwork.errors import UserError, in_one_line
 from graftwork.kubeflow.connection import Kubeflow
-from graftwork.kubeflow.following import Follower
-from graftwork.kubeflow.logs import Reader
-from graftwork.kubeflow.nodes import workflow_of
-from graftwork.kubeflow.plan import step_name
+from graftwork.kubeflow.logs import NoLogError, Reader
+from graftwork.kubeflow.step_logs import log_of, made_by, node_of
 from graftwork.storage import whole
 
 MODEL, REPORT, METRICS = "model", "report", "metrics"
@@ -73,24 +71,24 @@ def fetch(kubeflow: Kubeflow, run_id: str, folder: Path, what: Sequence[str] = E
 
 
 def _log_of(kubeflow: Kubeflow, run: Any, step: str) -> Reader:
-    """Return what is known from the log of a step that has succeeded."""
+    """Return what is known from the log of a step that has succeeded, in this run or in the one that it repeats."""
     facts = {"run": kubeflow.link_to_run(run.run_id), "state": str(run.state).lower()}
-    found = [node for place, node in workflow_of(run).tasks.items() if step_name(place[-1]) == step]
-    node = next((node for node in found if node.state == "SUCCEEDED"), None)
+    node = node_of(run, step)
     if node is None:
         raise UserError(f"the step {step} has not succeeded in this run, so there is nothing to fetch", facts)
     if node.cached:
-        raise UserError(
-            f"the results of {step} came from the cache: they lie with the run that made them",
-            facts,
-            next=["fetch that run", "or run it anew:  graftwork submit ... --no-cache"],
-        )
-    follower = Follower(kubeflow, run.run_id, node.attempts[-1].node_id, lambda _: None, over=True)
-    reader = follower.finish()
-    if follower.problem:
+        made = made_by(kubeflow, run, step)
+        if made is None:
+            problem = f"the results of {step} came from the cache: they lie with the run that made them"
+            next = ["fetch that run", "or run it anew:  graftwork submit ... --no-cache"]
+            raise UserError(problem, facts, next)
+        return _log_of(kubeflow, made, step)
+    try:
+        return log_of(kubeflow, run, node)
+    except NoLogError as error:
         problem = f"the log of {step}, which says where its results lie, cannot be read"
-        raise UserError(problem, {**facts, "reason": follower.problem}, "the address of Kubeflow's interface:  --host")
-    return reader
+        next = ["the address of Kubeflow's interface:  --host"]
+        raise UserError(problem, {**facts, "reason": error}, next) from None
 
 
 def _at_hand(uri: str) -> list[str]:

@@ -3,8 +3,11 @@
 import contextlib
 from typing import TYPE_CHECKING
 
+from graftwork.errors import UserError
 from graftwork.kubeflow.connection import Kubeflow
 from graftwork.kubeflow.fetching import EVERYTHING
+from graftwork.kubeflow.logs import NoLogError
+from graftwork.kubeflow.step_logs import log_of, made_by, node_of
 from graftwork.kubeflow.watching import POLL_SECONDS, Watched, watch
 from graftwork.reporting.display import Display, show_outcome, show_results
 
@@ -24,7 +27,8 @@ def shown(kubeflow: Kubeflow, run_id: str, console: "Console", poll_seconds: flo
             watched = watch(kubeflow, run_id, display, poll_seconds)
         finally:
             display.leave()
-    with contextlib.suppress(KeyError, TypeError):  # what another version has found out may have other names
+    # What another version has found out may have other names; and a log may be gone meanwhile.
+    with contextlib.suppress(KeyError, TypeError, NoLogError, UserError):
         _show_results(kubeflow, run_id, watched, console)
     return watched
 
@@ -37,6 +41,21 @@ def _show_results(kubeflow: Kubeflow, run_id: str, watched: Watched, console: "C
         places |= {"run": link, "fetch": f"graftwork fetch {run_id}"}
         show_results(console, results["select_model"], places)
     elif watched.succeeded and watched.steps.get("select_model") == "cached":
-        console.print(f"\nnothing has changed: the results are those of an earlier run; see {link}", soft_wrap=True)
+        _show_earlier(kubeflow, run_id, console)
     if "report_outcome" in results:
         show_outcome(console, results["report_outcome"]["outcome"])
+
+
+def _show_earlier(kubeflow: Kubeflow, run_id: str, console: "Console") -> None:
+    """Print the results of a run of which every step came from the cache: those of the run that it repeats."""
+    with kubeflow.saying(f"look at the run {run_id}"):
+        made = made_by(kubeflow, kubeflow.client.get_run(run_id), "select_model")
+    node = made and node_of(made, "select_model")
+    if not made or not node:
+        console.print("\nnothing has changed: the results are those of an earlier run", soft_wrap=True)
+        return
+    console.print(f"\nnothing has changed: the results are those of {made.display_name}", soft_wrap=True)
+    reader = log_of(kubeflow, made, node)
+    places = {name: uri for name, uri in reader.artifacts().items() if name in EVERYTHING}
+    places |= {"run": kubeflow.link_to_run(made.run_id), "fetch": f"graftwork fetch {run_id}"}
+    show_results(console, reader.results, places)

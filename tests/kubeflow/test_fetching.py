@@ -1,5 +1,6 @@
 """Results of a run brought to this machine, through the interface of a Kubeflow that has them."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,39 @@ def test_of_a_bucket_with_ones_own_credentials(fake: FakeKubeflow, tmp_path: Pat
         fetch(run.kubeflow, run.run_id, tmp_path)
     assert (tmp_path / "model" / "saved_model.pb").read_bytes() == FILES["saved_model.pb"]
     assert (tmp_path / "report.html").read_bytes() == REPORT_PAGE
+
+
+class TestFromTheCache:
+    def again(self, first: Watching, fingerprint: str = "cafe") -> Watching:
+        """The same once more, of which all but the look at the source comes from the cache."""
+        again = Watching(first.fake)
+        for run, said in ((first, "cafe"), (again, fingerprint)):
+            run.workflow.move("fingerprint-source", "SUCCEEDED")
+            found = json.dumps({"step": "fingerprint_source", "data": said, "base_model": "beef"})
+            run.log("fingerprint-source", f"fingerprint_source: started\ngraftwork result: {found}\n")
+        for step in ("evaluate", "select-model"):
+            again.workflow.move(step)
+        for run in (first, again):
+            run.show("SUCCEEDED")
+        return again
+
+    def test_the_run_that_made_it_is_found(self, finished: Watching, tmp_path: Path) -> None:
+        again = self.again(finished)
+        fetch(again.kubeflow, again.run_id, tmp_path)
+        assert (tmp_path / "metrics.json").read_bytes() == METRICS
+        again.to_its_end()
+        assert any(line.endswith("those of tonight") for line in again.lines)
+
+    def test_one_of_other_data_is_none(self, finished: Watching, tmp_path: Path) -> None:
+        again = self.again(finished, "0ff")
+        with pytest.raises(UserError, match="came from the cache"):
+            fetch(again.kubeflow, again.run_id, tmp_path)
+
+    def test_one_with_other_parameters_is_none(self, finished: Watching, tmp_path: Path) -> None:
+        again = self.again(finished)
+        again.fake.runs[again.run_id]["runtime_config"]["parameters"]["seed"] = 7
+        with pytest.raises(UserError, match="came from the cache"):
+            fetch(again.kubeflow, again.run_id, tmp_path)
 
 
 def test_what_came_from_the_cache_lies_with_another_run(fake: FakeKubeflow, tmp_path: Path) -> None:
