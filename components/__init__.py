@@ -6,8 +6,9 @@ What several steps need is in the rooms below; the components for other people's
 import os
 
 from graftwork._version import __version__
+from graftwork.storage.faults import in_step
 
-if os.environ.get("_KFP_RUNTIME") == "true":  # KFP's executor is about to run a step, and has imported only this
+if in_step():  # KFP's executor is about to run a step, and has imported only this
     from graftwork.reporting import quiet
 
     quiet.quieten_step()

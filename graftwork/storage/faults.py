@@ -18,9 +18,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def in_step() -> bool:
+    """Return whether this is the process of a step, on a cluster or here: KFP says so in the environment."""
+    return os.environ.get("_KFP_RUNTIME") == "true"
+
+
 def patience_seconds() -> float:
     """Return for how long to try again: two minutes in a step, half a minute where somebody waits at a terminal."""
-    return _STEP_SECONDS if os.environ.get("_KFP_RUNTIME") == "true" else _TERMINAL_SECONDS
+    return _STEP_SECONDS if in_step() else _TERMINAL_SECONDS
 
 
 def retried(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -214,6 +214,7 @@ class TestSubmit:
                 run_as_group=0,
                 steps=StepsConfig.model_validate({"evaluate": {"memory": "9Gi"}}),
             ),
+            one_shard=command != "compile",  # as the settings say
         )
         if command == "compile":
             assert (tmp_path / "p.yaml").read_text() == expected.text

@@ -43,7 +43,8 @@ def test_paths_and_bytes_are_the_same_image(model: graftwork.Model, photos: list
     by_path, by_name, by_bytes = model.predict([photos[0], str(photos[0]), photos[0].read_bytes()])
     assert by_path == by_name
     assert by_bytes.image == "image 3"
-    assert by_bytes.probabilities == by_path.probabilities
+    # Where an image stands in a batch changes the last digit.
+    assert by_bytes.probabilities == pytest.approx(by_path.probabilities, abs=1e-6)
 
 
 def test_one_image_alone_is_a_list_of_one(model: graftwork.Model, photos: list[Path]) -> None:

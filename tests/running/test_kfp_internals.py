@@ -76,8 +76,9 @@ def test_what_starts_a_step_takes_what_ours_takes() -> None:
 
 def test_no_other_module_looks_inside() -> None:
     for path in Path(graftwork.__file__).parent.rglob("*.py"):
-        if path.stem != "kfp_internals":
-            assert not [word for word in ("kfp.local.", "executor_main", "_KFP_") if word in path.read_text()], path
+        inside = [word for word in ("kfp.local.", "executor_main", "_KFP_") if word in path.read_text()]
+        allowed = path.stem == "kfp_internals" or (path.stem == "faults" and inside == ["_KFP_"])  # is this a step?
+        assert allowed or not inside, path
 
 
 def test_steps_are_started_through_our_function_with_a_command_that_it_understands(tmp_path: Path) -> None:
