@@ -21,6 +21,7 @@ _OTHERS = re.compile(
     r"\[KFP Executor |WARNING: All log messages before absl|[IWEF]0000 00:00:|\d{4}-\d\d-\d\d .*tensorflow|"
     r"Error: exit status \d+$|Killed$"  # what the launcher's shell adds
 )
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _INPUT = "Got executor_input:"
 _RESULT = "graftwork result: "
 _STARTED = re.compile(r"(\w+): started$")
@@ -64,13 +65,18 @@ def read(kubeflow: Kubeflow, run_id: str, node_id: str, follow: bool = False) ->
     try:
         for chunk in answer.stream(1024, decode_content=True):
             *lines, rest = (rest + chunk).split(b"\n")
-            yield from (line.decode("utf-8", "replace").rstrip("\r") for line in lines)
+            yield from map(_text, lines)
     except urllib3.exceptions.ReadTimeoutError:
         pass  # nothing was said for a minute; the rest is asked for again
     finally:
         answer.close()
     if rest:
-        yield rest.decode("utf-8", "replace")
+        yield _text(rest)
+
+
+def _text(line: bytes) -> str:
+    """Return a line without what would move a terminal's cursor or colour it: names in it may come from anywhere."""
+    return _CONTROL.sub("", line.decode("utf-8", "replace"))
 
 
 class Reader:

@@ -21,7 +21,8 @@ _SILENT_SECONDS = 15.0
 """A pod that is not up after so long is said to wait."""
 _NO_LOG = "why is not known: the log of its pod is gone"
 _POD_GONE = "the pod of the attempt before was deleted, or its node taken away"
-_BAD_REQUEST = 400
+_OF_A_PROXY = (401, 403, 404)
+"""Answers to requests for logs that do not come from the server itself."""
 _LOG_GONE = "those of some pods are gone, with what these steps have said"
 _NO_LOGS = "those of pods cannot be read through this address: what steps say is on the run's page"
 _CACHE_GONE = (
@@ -259,7 +260,7 @@ class _Watcher:
             return
         if follower.problem and not self._logs_missing:
             self._logs_missing = True
-            self._say("!", "yellow", "logs", _LOG_GONE if follower.problem.status == _BAD_REQUEST else _NO_LOGS)
+            self._say("!", "yellow", "logs", _NO_LOGS if follower.problem.status in _OF_A_PROXY else _LOG_GONE)
         if found := follower.reader.results:
             step = found.get("step", task.label)
             self._results[step], self._artifacts[step] = found, follower.reader.artifacts()

@@ -194,6 +194,16 @@ class TestLive:
         assert "training the last 25 of 49 layers" in run.lines
         assert not [line for line in run.lines if "batches" in line]  # that is progress, which a log does not need
 
+    def test_what_would_move_the_cursor_is_left_out(self, fake: FakeKubeflow) -> None:
+        run = Watching(fake)
+        run.workflow.move("fine-tune", "SUCCEEDED")
+        run.log(
+            "fine-tune", "fine_tune: started\nclasses \x1b[2J\x1b[31mred\x07, blue\r\nfine_tune: 1.0 s, 9 MiB at most\n"
+        )
+        run.show("SUCCEEDED")
+        run.to_its_end()
+        assert "classes red, blue" in run.lines
+
     def test_a_lost_stream_is_taken_up_where_it_was(self, fake: FakeKubeflow) -> None:
         run = Watching(fake)
         run.workflow.move("fine-tune", "RUNNING")
