@@ -137,6 +137,7 @@ class FakeKubeflow:
         self.runs: dict[str, Json] = {}
         self.recurring_runs: dict[str, Json] = {}
         self.logs: dict[tuple[str, str], Log] = {}
+        self.streams = True  # whether an answer with a log is kept open until the pod ends
         self.log_status = 0  # of the answer of a proxy that does not let requests for logs through
         self.artifacts: dict[tuple[str, str], bytes] = {}
         self.requests: list[Request] = []
@@ -715,7 +716,7 @@ def _http_handler(fake: FakeKubeflow) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             sent = 0
             while True:
-                ended = log.ended or "follow" not in request.query
+                ended = log.ended or "follow" not in request.query or not fake.streams
                 self.wfile.write(log.text[sent:].encode())
                 self.wfile.flush()
                 sent = len(log.text)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from graftwork.kubeflow import watching
 from graftwork.kubeflow.compiling import read_compiled
 from graftwork.kubeflow.connection import Kubeflow
 from graftwork.kubeflow.showing import shown
@@ -26,6 +27,9 @@ OF_A_REGISTRY = {"registry": "gs://models", "name": "shelf"}
 SOON = 30.0  # seconds
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "assets.extra/graftwork.json": b"{}"}
 REPORT_PAGE, METRICS = b"<html>report</html>", b'{"selected": "head"}'
+
+
+watching.SETTLE_SECONDS = 0.0  # most of these runs never show all of their steps
 
 
 class Watching:

@@ -33,4 +33,5 @@ def prepare_data(
     """
     from graftwork.components.prepare_data.step import run
 
-    return run(ingested, images, metrics, prepare, extract_shards, whole_ingested)
+    whole = {"whole_ingested": whole_ingested} if whole_ingested else {}  # images of before have no such argument
+    return run(ingested, images, metrics, prepare, extract_shards, **whole)

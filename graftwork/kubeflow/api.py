@@ -22,6 +22,7 @@ from graftwork.kubeflow.watching import Watched
 from graftwork.reporting.shown import console
 
 Place = str | os.PathLike[str]
+_MOST_AT_ONCE = 10  # which the server enforces
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,8 @@ def schedule(
         ('sweep', 'created', '0 0 * * * *')
     """
     six_fields = schedules.parse_cron(cron)
+    if not 1 <= max_concurrency <= _MOST_AT_ONCE:
+        raise UserError(f"max_concurrency is {max_concurrency}", {"expected": f"1 to {_MOST_AT_ONCE}"})
     compiled, parameters = _job(pipeline, config, site, image, settings)
     name = schedule_name or compiled.name
     check_name("schedule", name)

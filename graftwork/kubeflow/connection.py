@@ -27,6 +27,13 @@ _UNEXPECTED = "this does not answer as Kubeflow Pipelines does"
 _LOST = (urllib3.exceptions.HTTPError, requests.exceptions.RequestException, ConnectionError, TimeoutError)
 
 
+_PASSES = {408, 429}  # and whatever begins with 5
+
+
+class NoAnswerError(UserError):
+    """What may be otherwise in a moment: a lost connection, a server that is busy or starts anew."""
+
+
 class Kubeflow:
     """A server that has answered.
 
@@ -139,7 +146,7 @@ class Kubeflow:
             raise self._refusal(doing, error) from None
         except _LOST as error:
             problem = f"the connection was lost on trying to {doing}"
-            raise self._error(problem, "try again", reason=_innermost(error)) from None
+            raise NoAnswerError(problem, {"host": self.where, "reason": _innermost(error)}, "try again") from None
 
     def _refusal(self, doing: str, error: Any) -> UserError:
         reason = _reason(error.body or error.reason)
@@ -148,7 +155,22 @@ class Kubeflow:
         facts = {"reason": reason, **({"namespace": self.namespace} if self.namespace else {})}
         if error.status == 403:
             return self._error(f"Kubeflow does not allow you to {doing}", "is the namespace yours?", **facts)
+        if error.status in _PASSES or (error.status or 0) >= 500:
+            return NoAnswerError(f"Kubeflow refused to {doing}", {"host": self.where, **facts})
         return self._error(f"Kubeflow refused to {doing}", **facts)
+
+    def run(self, run_id: str) -> Any:
+        """Return a run as it is now.
+
+        Raises:
+            NoAnswerError: The server does not answer for the moment.
+            UserError: There is no such run, or the user is not let in.
+        """
+        with self.saying(f"look at the run {run_id}"):
+            run = self.client.get_run(run_id)
+        if run.run_id != run_id:  # a page, of which KFP's client makes a run of nothing
+            raise self._not_let_in("a page to log in")
+        return run
 
     def get(self, path: str, query: Mapping[str, str], timeout: tuple[float, float] = _TIMEOUT) -> Any:
         """Ask for something that KFP's client has no function for, with its credentials.

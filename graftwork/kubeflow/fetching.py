@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import kfp_server_api
 import urllib3
@@ -47,8 +46,7 @@ def fetch(kubeflow: Kubeflow, run_id: str, folder: Path, what: Sequence[str] = E
     Raises:
         UserError: The run has no such result, its step's log is gone, or the store cannot be reached.
     """
-    with kubeflow.saying(f"look at the run {run_id}"):
-        run = kubeflow.client.get_run(run_id)
+    run = kubeflow.run(run_id)
     said = {step: _log_of(kubeflow, run, step) for step in dict.fromkeys(_MADE_BY[name] for name in what)}
     fetched = []
     for name in what:
@@ -59,15 +57,24 @@ def fetch(kubeflow: Kubeflow, run_id: str, folder: Path, what: Sequence[str] = E
             problem = f"the log of {_MADE_BY[name]} does not say where the {name} is"
             raise UserError(problem, {"run": kubeflow.link_to_run(run_id)}, _at_hand(uri))
         target = folder / _NAMES[name]
-        if isinstance(files, list):
-            with whole.folder(target) as scratch:
-                for file in files:
-                    _fetch_file(kubeflow, f"{uri}/{file['path']}", file, _below(scratch, file["path"]))
-        else:
-            with whole.file(target) as scratch:
-                _fetch_file(kubeflow, uri, files, scratch)
+        try:
+            _fetch(kubeflow, uri, files, target)
+        except (KeyError, TypeError):  # of another version, or cut off
+            problem = f"the log of {_MADE_BY[name]} does not say what is in the {name}"
+            raise UserError(problem, {"run": kubeflow.link_to_run(run_id)}, _at_hand(uri)) from None
         fetched.append(target)
     return fetched
+
+
+def _fetch(kubeflow: Kubeflow, uri: str, files: Any, target: Path) -> None:
+    """Fetch a file, or the files of a folder."""
+    if isinstance(files, list):
+        with whole.folder(target) as scratch:
+            for file in files:
+                _fetch_file(kubeflow, uri, file["path"], file, _below(scratch, file["path"]))
+    else:
+        with whole.file(target) as scratch:
+            _fetch_file(kubeflow, uri, "", files, scratch)
 
 
 def _log_of(kubeflow: Kubeflow, run: Any, step: str) -> Reader:
@@ -80,7 +87,7 @@ def _log_of(kubeflow: Kubeflow, run: Any, step: str) -> Reader:
         made = made_by(kubeflow, run, step)
         if made is None:
             problem = f"the results of {step} came from the cache: they lie with the run that made them"
-            next = ["fetch that run", "or run it anew:  graftwork submit ... --no-cache"]
+            next = ["run it anew:  graftwork submit ... --no-cache", "or fetch that run"]
             raise UserError(problem, facts, next)
         return _log_of(kubeflow, made, step)
     try:
@@ -104,28 +111,31 @@ def _below(folder: Path, path: str) -> Path:
     return target
 
 
-def _fetch_file(kubeflow: Kubeflow, uri: str, expected: Mapping[str, Any], target: Path) -> None:
-    if urlsplit(uri).scheme == "gs":
-        with storage.fetched(uri) as copy:
+def _fetch_file(kubeflow: Kubeflow, uri: str, name: str, expected: Mapping[str, Any], target: Path) -> None:
+    place, _, _ = uri.partition("?")  # of a store that needs some, as in s3://bucket/key?region=eu
+    place = f"{place}/{name}" if name else place
+    if place.startswith("gs://"):
+        with storage.fetched(place) as copy:
             shutil.copyfile(copy, target)
     else:
-        _through_interface(kubeflow, uri, target)
+        _through_interface(kubeflow, place, target)
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != expected["sha256"]:
         sizes = {"bytes": target.stat().st_size, "expected": expected["bytes"]}
-        raise UserError("what came is not what the step has written", {"file": uri, **sizes}, "try again")
+        next = ["try again", "if a page to log in has come instead, sign in anew:  --token-file, KF_PIPELINES_COOKIE"]
+        raise UserError("what came is not what the step has written", {"file": place, **sizes}, next)
 
 
 def _through_interface(kubeflow: Kubeflow, uri: str, target: Path) -> None:
     """Fetch a file from the artifact store through Kubeflow's interface, which has the credentials for it."""
-    parts = urlsplit(uri)
-    source = _SOURCES.get(parts.scheme)
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    source = _SOURCES.get(scheme)
     facts = {"file": uri, "host": kubeflow.where}
     if source is None:
-        raise UserError(f"nothing is known about stores of the kind {parts.scheme}://", facts, _at_hand(uri))
-    namespace = kubeflow.namespace or "kubeflow"
-    query = {"source": source, "namespace": namespace, "bucket": parts.netloc, "key": parts.path.lstrip("/")}
+        raise UserError(f"nothing is known about stores of the kind {scheme}://", facts, _at_hand(uri))
+    query = {"source": source, "namespace": kubeflow.namespace or "kubeflow", "bucket": bucket, "key": key}
     try:
         answer = kubeflow.get("/artifacts/get", query)
         with target.open("wb") as file:

@@ -10,7 +10,8 @@ import urllib3
 from graftwork.kubeflow import logs
 from graftwork.kubeflow.connection import Kubeflow
 
-_AGAIN_SECONDS = 2.0
+_AGAIN_SECONDS, _SELDOM_SECONDS = 2.0, 30.0
+"""After so long a log is read again; ever later where the server does not keep the answer open until the pod ends."""
 _LAST_SECONDS = 20.0
 """For so long what a pod said last is waited for."""
 
@@ -40,7 +41,7 @@ class Follower(threading.Thread):
         self.problem: logs.NoLogError | None = None
         self._kubeflow, self._run_id, self._node_id, self._tell = kubeflow, run_id, node_id, tell
         self._over = threading.Event()
-        self._seen = 0
+        self._seen, self._left = 0, False
         if over:
             self._over.set()
         self.start()
@@ -51,9 +52,15 @@ class Follower(threading.Thread):
         self.join(_LAST_SECONDS)
         return self.reader
 
+    def leave(self) -> None:
+        """Read no more."""
+        self._left = True
+        self._over.set()
+
     def run(self) -> None:
         """Read, again and again, until the pod has ended."""
-        while True:
+        wait = _AGAIN_SECONDS
+        while not self._left:
             last = self._over.is_set()
             try:
                 self._read(follow=not last)
@@ -63,10 +70,13 @@ class Follower(threading.Thread):
                 pass
             if last:
                 return
-            self._over.wait(_AGAIN_SECONDS)
+            self._over.wait(wait)
+            wait = min(1.5 * wait, _SELDOM_SECONDS)
 
     def _read(self, follow: bool) -> None:
         for number, line in enumerate(logs.read(self._kubeflow, self._run_id, self._node_id, follow)):
+            if self._left:
+                return
             if number < self._seen:
                 continue
             self._seen, self.problem = number + 1, None

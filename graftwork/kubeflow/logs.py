@@ -28,6 +28,8 @@ _STARTED = re.compile(r"(\w+): started$")
 _ENDED = re.compile(r"(\w+): ([\d.]+) s, (\d+) MiB at most$")
 _PROGRESS = re.compile(r"([a-z][\w ]*): ([\d,]+)(?: of ([\d,]+))?(?:  (.*))?$")
 _EXIT = re.compile(r"exit status (\d+)$")
+_SIGTERM = 143
+_STOPPED = "stopped from outside: the pod was deleted or evicted, or the run terminated"
 _KEPT = 8
 """So many of the last lines are kept of a step that says nothing about why it failed."""
 
@@ -67,16 +69,25 @@ def read(kubeflow: Kubeflow, run_id: str, node_id: str, follow: bool = False) ->
             *lines, rest = (rest + chunk).split(b"\n")
             yield from map(_text, lines)
     except urllib3.exceptions.ReadTimeoutError:
-        pass  # nothing was said for a minute; the rest is asked for again
+        return  # nothing was said for a minute; the rest is asked for again
     finally:
         answer.close()
-    if rest:
+    if rest and not follow:  # a pod that goes on has not finished the line
         yield _text(rest)
 
 
 def _text(line: bytes) -> str:
     """Return a line without what would move a terminal's cursor or colour it: names in it may come from anywhere."""
     return _CONTROL.sub("", line.decode("utf-8", "replace"))
+
+
+def clean(value: Any) -> Any:
+    """Return what JSON can hold without what a terminal would obey, in every text in it; line ends stay."""
+    if isinstance(value, str):
+        return _CONTROL.sub("", value)
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return {clean(key): clean(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 class Reader:
@@ -109,9 +120,11 @@ class Reader:
         Yields:
             {"event": "note", "text"} and {"event": "progress", "done", "total", "what", "detail"}.
         """
-        if self._json is not None:
+        if self._json is not None and not (_LAUNCHER.match(line) or _OTHERS.match(line)):
             self._take_json(line)
-        elif launcher := _LAUNCHER.match(line):
+            return
+        self._json = None  # it is whole, or was cut off
+        if launcher := _LAUNCHER.match(line):
             self._take_launcher(*launcher.groups())
         elif line.endswith(_INPUT):
             self._json, self._keep_json = [], True
@@ -129,6 +142,8 @@ class Reader:
         """Return why the step failed, as well as the log tells; "" if it does not."""
         if self.reason:
             return self.reason
+        if self.exit_status == _SIGTERM:
+            return _STOPPED
         said = "\n".join(self._last)
         if self.exit_status == 137:
             limit = "killed (exit status 137): most often it needed more memory than its limit"
@@ -143,7 +158,7 @@ class Reader:
         if line.startswith("}"):
             if self._keep_json:
                 try:
-                    self.inputs = json.loads("\n".join(self._json))
+                    self.inputs = clean(json.loads("\n".join(self._json)))
                 except ValueError:  # cut off, or other lines in between
                     self.inputs = {}
             self._json = None
@@ -159,7 +174,7 @@ class Reader:
 
     def _take_result(self, text: str) -> None:
         with contextlib.suppress(ValueError, TypeError):  # cut off; what it says stands in the report too
-            self.results |= json.loads(text)
+            self.results |= clean(json.loads(text))
 
     def _take_own(self, line: str) -> Iterator[dict[str, Any]]:
         if _STARTED.match(line):

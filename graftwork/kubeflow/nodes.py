@@ -107,9 +107,7 @@ def workflow_of(run: Any) -> Workflow:
             named[name] = entry
         else:
             alone.setdefault(entry.display, []).append(entry)
-    for (
-        name
-    ) in names.values():  # what nothing comes after, as a condition that did not hold, if there is one of its name
+    for name in names.values():  # what nothing comes after, as a condition that did not hold
         if name not in named and len(alone.get(_last(name), ())) == 1:
             named[name] = alone[_last(name)][0]
     attempts = _attempts(workflow, entries, named, names)
@@ -212,12 +210,15 @@ def _attempts(
         attempts: list[Attempt] = []
         for node_id in sorted(ids, key=lambda child: _number(names[child])):
             fitting = [pod for pod in pods if pod.display == _last(names[node_id]) and _within(pod, executor, attempts)]
-            pod = min(fitting, key=lambda pod: str(pod.start), default=None)
-            if pod:
+            likely = [pod for pod in fitting if _likely(pod, executor, last=len(attempts) + 1 == len(ids))] or fitting
+            states = {pod.state for pod in likely}
+            if len(states) == 1:
+                pod = min(likely, key=lambda pod: _seconds(pod.end, executor.end))
                 pods.remove(pod)
                 attempts.append(Attempt(node_id, pod.state, pod.start, pod.running, pod.end))
-            else:
-                attempts.append(Attempt(node_id, executor.state, executor.start, executor.running, executor.end))
+            else:  # several began at the same second: which of them waits cannot be told
+                state = "RUNNING" if states else executor.state
+                attempts.append(Attempt(node_id, state, executor.start, None, executor.end))
         found[name] = attempts
     return found
 
@@ -229,6 +230,17 @@ def _within(pod: _Entry, executor: _Entry, before: Sequence[Attempt]) -> bool:
         return pod.start == executor.start
     earliest = before[-1].end or before[-1].created or executor.start
     return pod.start >= earliest and (executor.end is None or pod.start <= executor.end)
+
+
+def _likely(pod: _Entry, executor: _Entry, last: bool) -> bool:
+    """Return whether a pod's state goes with that of the executor."""
+    if not last:
+        return pod.state == "FAILED"
+    return pod.state == executor.state or (executor.state == "RUNNING" and pod.state in ("PENDING", "FAILED"))
+
+
+def _seconds(moment: datetime | None, other: datetime | None) -> float:
+    return abs((moment - other).total_seconds()) if moment and other else 0.0
 
 
 def _number(name: str) -> int:

@@ -34,12 +34,14 @@ class Planned:
         name: As in fine_tune.
         tries: How often it is tried at most.
         loops: Those around it, from the outermost.
+        last: Whether it is done at the end, however the run has gone.
     """
 
     place: Step
     name: str
     tries: int
     loops: tuple[Loop, ...]
+    last: bool = False
 
     def label(self, step: Step, counts: Mapping[Step, int], known: Mapping[str, Any]) -> str:
         """Return what to call one task of this step: its name, and which of a loop's items it is for.
@@ -87,7 +89,7 @@ def _steps(
         place = (*above, key)
         if "dag" not in component:
             tries = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
-            yield Planned(place, step_name(key), tries, loops)
+            yield Planned(place, step_name(key), tries, loops, "strategy" in task.get("triggerPolicy", {}))
         else:
             loop = _loop(task)
             yield from _steps(pipeline, component["dag"], place, (*loops, loop) if loop else loops)

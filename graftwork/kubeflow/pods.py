@@ -25,11 +25,14 @@ class Pods:
     """
 
     def __init__(self, namespace: str, context: str | None = None) -> None:
-        self._namespace = namespace
-        self._api = _api(context)
+        self._namespace, self._context = namespace, context
+        self._api: Any = None
+        self._asked = False
 
     def waiting(self, run_id: str) -> dict[str, str]:
         """Return what the pods of a run wait for, by the IDs of their nodes; {} where that cannot be seen."""
+        if not self._asked:  # only when something waits: a configuration may run programs, or ask for a password
+            self._asked, self._api = True, _api(self._context)
         if self._api is None:
             return {}
         of_run = {"label_selector": f"{_RUN_LABEL}={run_id}", "field_selector": "status.phase=Pending"}

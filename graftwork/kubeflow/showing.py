@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from graftwork.errors import UserError
 from graftwork.kubeflow.connection import Kubeflow
 from graftwork.kubeflow.fetching import EVERYTHING
-from graftwork.kubeflow.logs import NoLogError
+from graftwork.kubeflow.logs import NoLogError, clean
 from graftwork.kubeflow.step_logs import log_of, made_by, node_of
 from graftwork.kubeflow.watching import POLL_SECONDS, Watched, watch
 from graftwork.reporting.display import Display, show_outcome, show_results
@@ -48,13 +48,13 @@ def _show_results(kubeflow: Kubeflow, run_id: str, watched: Watched, console: "C
 
 def _show_earlier(kubeflow: Kubeflow, run_id: str, console: "Console") -> None:
     """Print the results of a run of which every step came from the cache: those of the run that it repeats."""
-    with kubeflow.saying(f"look at the run {run_id}"):
-        made = made_by(kubeflow, kubeflow.client.get_run(run_id), "select_model")
+    made = made_by(kubeflow, kubeflow.run(run_id), "select_model")
     node = made and node_of(made, "select_model")
     if not made or not node:
         console.print("\nnothing has changed: the results are those of an earlier run", soft_wrap=True)
         return
-    console.print(f"\nnothing has changed: the results are those of {made.display_name}", soft_wrap=True)
+    said = f"\nnothing has changed: the results are those of {clean(made.display_name)}"
+    console.print(said, soft_wrap=True, markup=False)
     reader = log_of(kubeflow, made, node)
     places = {name: uri for name, uri in reader.artifacts().items() if name in EVERYTHING}
     places |= {"run": kubeflow.link_to_run(made.run_id), "fetch": f"graftwork fetch {run_id}"}

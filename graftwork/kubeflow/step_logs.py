@@ -50,8 +50,7 @@ def made_by(kubeflow: Kubeflow, run: Any, step: str) -> Any | None:
     for other in itertools.islice(kubeflow.every(client.list_runs, "runs", **scope), _LOOKED_AT):
         if other.created_at >= run.created_at or not _same_job(run, other):
             continue
-        with kubeflow.saying(f"look at the run {other.run_id}"):
-            whole = client.get_run(other.run_id)  # a list does not tell of tasks
+        whole = kubeflow.run(other.run_id)  # a list does not tell of tasks
         node = node_of(whole, step)
         if node and not node.cached and _found(kubeflow, whole) == found:
             return whole

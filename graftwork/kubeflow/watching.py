@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from graftwork.errors import UserError
-from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.connection import Kubeflow, NoAnswerError
 from graftwork.kubeflow.following import Follower
+from graftwork.kubeflow.logs import clean
 from graftwork.kubeflow.nodes import Attempt, Node, Step, workflow_of
 from graftwork.kubeflow.plan import Planned, place_of, planned, step_name
 from graftwork.kubeflow.pods import Pods
@@ -17,9 +18,13 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 POLL_SECONDS = 5.0
 _PATIENCE_SECONDS = 600.0
 """For so long a server that does not answer is asked again."""
+SETTLE_SECONDS = 60.0
+"""For so long a run that has ended is looked at until the last of its steps have: the server learns of them later."""
 _SILENT_SECONDS = 15.0
 """A pod that is not up after so long is said to wait."""
 _NO_LOG = "why is not known: the log of its pod is gone"
+_SEE_PAGE = "why is on the run's page, in the log of its pod"
+_SILENT_LOG = "why is not known: the log of its pod does not say"
 _POD_GONE = "the pod of the attempt before was deleted, or its node taken away"
 _OF_A_PROXY = (401, 403, 404)
 """Answers to requests for logs that do not come from the server itself."""
@@ -29,7 +34,8 @@ _CACHE_GONE = (
     "a result that Kubeflow's cache remembers is gone from the artifact store; a run without the cache makes it anew:  "
     "graftwork submit ... --no-cache"
 )
-_GONE_SIGNS = ("nosuchkey", "not found", "no such key", "does not exist", "404")
+_GONE_SIGNS = ("nosuchkey", "not found", "notfound", "no such key", "does not exist", "404")
+_STORE_SIGNS = ("://", "bucket", "blob", "download", "nosuchkey")
 Tell = Callable[[dict[str, Any]], None]
 """Is given events for `reporting.display.Display`."""
 
@@ -71,27 +77,32 @@ def watch(kubeflow: Kubeflow, run_id: str, tell: Tell, poll_seconds: float = POL
         UserError: There is no such run, the user is no longer let in, or the server does not answer for ten minutes.
     """
     watcher: _Watcher | None = None
-    answered = time.monotonic()
-    while True:
-        try:
-            with kubeflow.saying(f"look at the run {run_id}"):
-                run = kubeflow.client.get_run(run_id)
-        except UserError as error:
-            lost = time.monotonic() - answered
-            if not _is_temporary(error) or lost > _PATIENCE_SECONDS:
-                raise UserError(
-                    error.problem,
-                    {**error.facts, "run": f"goes on: {kubeflow.link_to_run(run_id)}"},
-                    next=[*error.next, f"follow it again: graftwork watch {run_id}"],
-                ) from None
+    answered, ended = time.monotonic(), 0.0
+    try:
+        while True:
+            try:
+                run = kubeflow.run(run_id)
+            except UserError as error:
+                lost = time.monotonic() - answered
+                if not isinstance(error, NoAnswerError) or lost > _PATIENCE_SECONDS:
+                    raise UserError(
+                        error.problem,
+                        {**error.facts, "run": f"goes on: {kubeflow.link_to_run(run_id)}"},
+                        next=[*error.next, f"follow it again: graftwork watch {run_id}"],
+                    ) from None
+                time.sleep(poll_seconds)
+                continue
+            answered = time.monotonic()
+            watcher = watcher or _Watcher(kubeflow, run, tell)
+            watcher.look(run)
+            if run.state in ENDED:
+                ended = ended or answered
+                if not watcher.unknown(run) or answered - ended >= SETTLE_SECONDS:
+                    return watcher.ended(run)
             time.sleep(poll_seconds)
-            continue
-        answered = time.monotonic()
-        watcher = watcher or _Watcher(kubeflow, run, tell)
-        watcher.look(run)
-        if run.state in ENDED:
-            return watcher.ended(run)
-        time.sleep(poll_seconds)
+    finally:
+        if watcher:
+            watcher.leave()
 
 
 def plan_of(kubeflow: Kubeflow, run: Any) -> list[Planned]:
@@ -104,7 +115,10 @@ def plan_of(kubeflow: Kubeflow, run: Any) -> list[Planned]:
                 spec = kubeflow.client.get_pipeline_version(*ids).pipeline_spec
         except UserError:
             return []  # it was deleted, or is somebody else's
-    return planned(spec) if spec else []
+    try:
+        return planned(spec) if spec else []
+    except (KeyError, TypeError):
+        return []  # of Kubeflow's first version
 
 
 @dataclass
@@ -124,7 +138,7 @@ class _Watcher:
     """Tells of each task of a run what is new since the last look."""
 
     def __init__(self, kubeflow: Kubeflow, run: Any, tell: Tell) -> None:
-        self._kubeflow, self._run_id, self._tell = kubeflow, str(run.run_id), tell
+        self._kubeflow, self._run_id, self._show = kubeflow, str(run.run_id), tell
         self._plan = {step.place: step for step in plan_of(kubeflow, run)}
         self._known: dict[str, Any] = dict((run.runtime_config and run.runtime_config.parameters) or {})
         self._tasks: dict[Step, _Task] = {}
@@ -133,11 +147,12 @@ class _Watcher:
         self._artifacts: dict[str, dict[str, str]] = {}
         self._steps: dict[str, str] = {}
         self._reasons: list[str] = []
-        self._logs_missing = self._begun = False
+        self._logs_missing = self._begun = self._placed = self._left = False
 
     def look(self, run: Any) -> None:
         """Tell what is new."""
         workflow = workflow_of(run)
+        self._placed = self._placed or bool(workflow.tasks)
         nodes = {step: node for step, node in workflow.tasks.items() if self._is_step(step, node)}
         if not nodes and not self._begun and run.state not in ENDED:
             self._begun = True
@@ -155,19 +170,39 @@ class _Watcher:
                 task = self._tasks[step] = self._task(step, workflow.iterations)
             self._look_at(task, node, reasons, terminated)
 
+    def unknown(self, run: Any) -> list[str]:
+        """Return the steps of a run that has ended of which the server has not told yet how they ended."""
+        if not self._placed:
+            return []
+        known = {place_of(step) for step, task in self._tasks.items() if task.ended}
+        begun = {place_of(step) for step, task in self._tasks.items() if not task.ended}
+        missing = [step for place, step in self._plan.items() if place not in known and step.name not in self._steps]
+        # After a failure, what had not begun never does; but for what is done at the end in any case.
+        return [step.name for step in missing if run.state == "SUCCEEDED" or step.last or step.place in begun]
+
     def ended(self, run: Any) -> Watched:
         """Tell how the run has ended."""
-        for task in self._tasks.values():
-            for follower in task.followers.values():
-                follower.finish()
         succeeded, terminated = run.state == "SUCCEEDED", _terminated(run)
+        if unknown := self.unknown(run):
+            self._say("?", "yellow", "not known", f"how these have ended: {', '.join(unknown)}")
         state = "succeeded" if succeeded else "terminated" if terminated else "failed"
         message = run.error.message if run.error and run.error.message else ""
         reason = "" if succeeded else next(iter(self._reasons), message)
         mark, style = ("✓", "green") if succeeded else ("✗", "red")
         text = "terminated by somebody, or its time was up" if terminated else state
-        self._say(mark, style, "run", f"{text}: {message}" if message and not succeeded else text)
+        self._say(mark, style, "run", f"{text}: {message}" if message and not succeeded else text, run.finished_at)
         return Watched(state, reason, self._results, self._artifacts, self._steps)
+
+    def leave(self) -> None:
+        """Read no more logs, and tell nothing that is still on its way."""
+        self._left = True
+        for task in self._tasks.values():
+            for follower in task.followers.values():
+                follower.leave()
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        if not self._left:
+            self._show({key: clean(value) for key, value in event.items()})
 
     def _is_step(self, step: Step, node: Node) -> bool:
         return place_of(step) in self._plan if self._plan else bool(node.attempts)
@@ -182,7 +217,7 @@ class _Watcher:
         if task.ended:
             return
         if node.cached:
-            self._end(task, "cached", "=", "blue", "from the cache")
+            self._end(task, "cached", "=", "blue", "from the cache", node.end)
             return
         for number, pod in enumerate(node.attempts):
             self._look_at_pod(task, node, number, pod, reasons)
@@ -193,24 +228,26 @@ class _Watcher:
 
     def _look_at_pod(self, task: _Task, node: Node, number: int, pod: Attempt, reasons: Mapping[str, str]) -> None:
         if number > task.attempt:
-            task.attempt, task.running = number, False
+            task.attempt, task.running, task.waiting = number, False, ""
             why = _last(self._why(task, node.attempts[number - 1]) or _POD_GONE)
             self._say("↻", "yellow", task.label, f"attempt {number + 1} of {max(task.tries, number + 1)}: {why}")
-        if pod.state == "PENDING":
+        if pod.state == "PENDING" or pod.node_id in reasons:
             self._look_at_waiting(task, pod, reasons.get(pod.node_id, ""))
             return
         if not task.running:
             task.running = True
-            self._tell({"event": "start", "step": task.label, "process": task.label})
+            began = pod.running or pod.created
+            self._tell({"event": "start", "step": task.label, "process": task.label, "at": began})
         if pod.node_id not in task.followers:
-            task.followers[pod.node_id] = self._follower(task, pod)
+            over = number + 1 < len(node.attempts) or node.state in ENDED
+            task.followers[pod.node_id] = self._follower(task, pod.node_id, over)
 
-    def _follower(self, task: _Task, pod: Attempt) -> Follower:
+    def _follower(self, task: _Task, node_id: str, over: bool) -> Follower:
         def tell(event: dict[str, Any]) -> None:
             if event["event"] in ("note", "progress"):
                 self._tell({**event, "step": task.label, "process": task.label})
 
-        return Follower(self._kubeflow, self._run_id, pod.node_id, tell, over=pod.state in ENDED)
+        return Follower(self._kubeflow, self._run_id, node_id, tell, over)
 
     def _look_at_waiting(self, task: _Task, pod: Attempt, reason: str) -> None:
         waited = (datetime.now(pod.created.tzinfo) - pod.created).total_seconds() if pod.created else 0.0
@@ -226,17 +263,17 @@ class _Watcher:
         pod = node.attempts[-1]
         ended = task.followers[pod.node_id].finish().ended if pod.node_id in task.followers else {}
         self._learn(task, pod)
-        self._end(task, "succeeded", "✓", "green", _measured(pod, ended))
+        self._end(task, "succeeded", "✓", "green", _measured(pod, ended), pod.end)
 
     def _failed(self, task: _Task, node: Node, terminated: bool) -> None:
         pod = node.attempts[-1] if node.attempts else node.driver
         if pod and pod.node_id not in task.followers:
-            task.followers[pod.node_id] = self._follower(task, pod)
-        why = (pod and self._why(task, pod)) or _NO_LOG
-        if pod is None or (terminated and not why.startswith("error: ")):  # it may have failed before
+            task.followers[pod.node_id] = self._follower(task, pod.node_id, over=True)
+        why = pod and (self._why(task, pod) or self._no_reason(task, pod))
+        if not why or not pod or (terminated and not why.startswith("error: ")):  # it may have failed before
             self._end(task, "terminated", "✗", "red", "terminated")
             return
-        self._end(task, "failed", "✗", "red", f"failed  {_measured(pod, {}).strip()}".rstrip())
+        self._end(task, "failed", "✗", "red", f"failed  {_measured(pod, {}).strip()}".rstrip(), pod.end)
         for line in why.splitlines():
             self._tell({"event": "reason", "text": line})
         self._reasons.append(f"{task.label}: {why}")
@@ -249,9 +286,18 @@ class _Watcher:
         reader = follower.finish()
         self._learn(task, pod)
         why = reader.why()
-        if why and not reader.reason and reader.exit_status is None and any(s in why.lower() for s in _GONE_SIGNS):
+        said = why.lower()
+        of_store = any(sign in said for sign in _STORE_SIGNS) and any(sign in said for sign in _GONE_SIGNS)
+        if of_store and not reader.reason and reader.exit_status is None:
             why += f"\n{_CACHE_GONE}"
         return why
+
+    def _no_reason(self, task: _Task, pod: Attempt) -> str:
+        """Return what to say where a log does not say why a pod has failed."""
+        problem = task.followers[pod.node_id].problem
+        if problem is None:
+            return _SILENT_LOG
+        return _SEE_PAGE if problem.status in _OF_A_PROXY else _NO_LOG
 
     def _learn(self, task: _Task, pod: Attempt) -> None:
         """Take from a pod's log what its step has found out."""
@@ -273,16 +319,14 @@ class _Watcher:
             self._steps |= dict.fromkeys(names, "skipped")
             self._say("-", "dim", "skipped", ", ".join(names))
 
-    def _end(self, task: _Task, state: str, mark: str, style: str, text: str) -> None:
+    def _end(self, task: _Task, state: str, mark: str, style: str, text: str, at: datetime | None = None) -> None:
         task.ended = True
         self._steps[task.label] = state
-        self._tell(
-            {"event": "state", "step": task.label, "process": task.label, "mark": mark, "style": style, "text": text}
-            | {"ended": True}
-        )
+        event = {"event": "state", "step": task.label, "process": task.label, "mark": mark, "style": style}
+        self._tell({**event, "text": text, "ended": True, "at": at})
 
-    def _say(self, mark: str, style: str, step: str, text: str) -> None:
-        self._tell({"event": "state", "step": step, "mark": mark, "style": style, "text": text})
+    def _say(self, mark: str, style: str, step: str, text: str, at: datetime | None = None) -> None:
+        self._tell({"event": "state", "step": step, "mark": mark, "style": style, "text": text, "at": at})
 
 
 def _measured(pod: Attempt, said: Mapping[str, float]) -> str:
@@ -302,8 +346,4 @@ def _last(text: str) -> str:
 def _terminated(run: Any) -> bool:
     history = {status.state for status in run.state_history or []}
     message = (run.error.message or "") if run.error else ""
-    return run.state in ("CANCELING", "CANCELED") or "CANCELING" in history or "deadline" in message.lower()
-
-
-def _is_temporary(error: UserError) -> bool:
-    return error.problem.startswith("the connection was lost") or "temporarily" in str(error).lower()
+    return run.state in ("CANCELING", "CANCELED") or "CANCELING" in history or "workflow deadline" in message.lower()

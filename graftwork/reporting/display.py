@@ -67,7 +67,7 @@ class Display:
         with self._lock:
             if kind == "start":
                 self._pass_cached(before=event["step"])
-                self._running[process] = _Running(event["step"])
+                self._running[process] = _Running.since(event["step"], event.get("at"))
                 self._announce_later(self._running[process])
             elif kind == "output":
                 self._open = None
@@ -78,7 +78,7 @@ class Display:
                 self._note(event["text"], self._running.get(process))
             elif kind == "state":
                 running = self._running.pop(process, None) if event.get("ended") else None
-                self._line(event["mark"], event["style"], event["step"], event["text"], running)
+                self._line(event["mark"], event["style"], event["step"], event["text"], running, event.get("at"))
             elif kind == "reason":
                 self._print(Text(_INDENT + event["text"], style="red"), logging.ERROR)
             elif kind == "end":
@@ -133,9 +133,17 @@ class Display:
         else:
             self._console.print(Text(_INDENT).append_text(note), soft_wrap=True)  # one line, for whoever searches a log
 
-    def _line(self, mark: str, style: str, step: str, detail: str, running: "_Running | None" = None) -> None:
+    def _line(
+        self,
+        mark: str,
+        style: str,
+        step: str,
+        detail: str,
+        running: "_Running | None" = None,
+        at: datetime | None = None,
+    ) -> None:
         self._open = None
-        time_ = Text(f"{datetime.now():%H:%M:%S} ", "dim") if self._clock else ""
+        time_ = Text(f"{at.astimezone() if at else datetime.now():%H:%M:%S} ", "dim") if self._clock else ""
         line = Text.assemble(time_, (f" {mark} ", style), (f"{step:<{_LABEL}}", "bold"), detail)
         self._print(line, logging.WARNING)
         if running:
@@ -181,6 +189,14 @@ class _Running:
     started: float = field(default_factory=time.monotonic)
     progress: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def since(cls, step: str, began: datetime | None) -> "_Running":
+        """Return a step that began at a moment, or just now."""
+        if began is None:
+            return cls(step)
+        passed = max(0.0, (datetime.now(began.tzinfo) - began).total_seconds())
+        return cls(step, began.astimezone(), time.monotonic() - passed)
 
     @property
     def seconds(self) -> float:

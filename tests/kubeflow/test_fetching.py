@@ -100,6 +100,12 @@ class TestFromTheCache:
         again.to_its_end()
         assert any(line.endswith("those of tonight") for line in again.lines)
 
+    def test_whatever_that_run_is_called(self, finished: Watching) -> None:
+        again = self.again(finished)
+        again.fake.runs[finished.run_id]["display_name"] = "nightly [/prod]"
+        assert again.to_its_end().succeeded
+        assert any(line.endswith("those of nightly [/prod]") for line in again.lines)
+
     def test_one_of_other_data_is_none(self, finished: Watching, tmp_path: Path) -> None:
         again = self.again(finished, "0ff")
         with pytest.raises(UserError, match="came from the cache"):

@@ -99,6 +99,16 @@ class TestRecorded:
         assert workflow.tasks["train-head",].state == ""
 
 
+def test_of_pods_that_began_together_none_is_taken_for_the_other() -> None:
+    workflow = fake_workflow.Workflow()
+    for number, state in (("0", "RUNNING"), ("1", "PENDING"), ("2", "SUCCEEDED")):
+        workflow.move(f"for-loop-1/{number}/fine-tune", state, seconds=0)
+    for details in (workflow.details(), {"task_details": workflow.details()["task_details"][::-1]}):
+        tasks = workflow_of(as_the_client_gives_it({"state": "RUNNING", "run_details": details})).tasks
+        found = [tasks["for-loop-1", number, "fine-tune"].attempts[0].state for number in "012"]
+        assert found == ["RUNNING", "RUNNING", "SUCCEEDED"]  # which of the two waits is not known
+
+
 def test_a_run_without_a_workflow_yet_has_nothing() -> None:
     assert workflow_of(as_the_client_gives_it({"state": "PENDING"})) == Workflow({}, {})
 

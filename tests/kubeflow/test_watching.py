@@ -2,12 +2,14 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from graftwork.kubeflow import watching
+from graftwork.errors import UserError
+from graftwork.kubeflow import following, watching
 
 import fake_cluster
 from fake_kubeflow import FakeKubeflow
@@ -51,6 +53,13 @@ def replayed(fake: FakeKubeflow, pipeline: str, recorded: str, **parameters: obj
     return run
 
 
+def _until_asked(fake: FakeKubeflow) -> None:
+    """Wait until somebody has asked for a log."""
+    waiting = threading.Event()
+    while not any("/log" in request.path for request in fake.requests):
+        waiting.wait(0.01)
+
+
 class TestRecorded:
     def test_every_step_of_a_run_that_succeeded(self, fake: FakeKubeflow) -> None:
         run = replayed(fake, "transfer_learning", "succeeded")
@@ -88,6 +97,25 @@ class TestRecorded:
         assert watched.steps["judge"] == watched.steps["promote"] == "skipped"
         (skipped,) = [line for line in run.lines if line.startswith("- skipped")]
         assert "load_base_model, ingest_images" in skipped
+
+    def test_a_server_that_learns_late_how_steps_ended_is_asked_again(
+        self, fake: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(watching, "SETTLE_SECONDS", 25.0)
+        run = replayed(fake, "retraining", "retraining-promoted")  # ends before promote and what comes after it
+        with run.meanwhile():
+            run.until("✓ judge")
+            run.workflow.move("exit-handler-1/condition-2/promote", "SUCCEEDED")
+            run.workflow.move("report-outcome", "SUCCEEDED")
+            run.show("SUCCEEDED")
+        assert {"promote", "report_outcome"} <= set(run.watched.steps)
+
+    def test_and_where_it_never_learns_that_is_said(self, fake: FakeKubeflow) -> None:
+        run = replayed(fake, "retraining", "retraining-promoted")
+        watched = run.to_its_end()
+        assert "promote" not in watched.steps
+        (unknown,) = [line for line in run.lines if line.startswith("? not known")]
+        assert unknown.endswith("promote, report_outcome")
 
     def test_attempts_are_counted(self, fake: FakeKubeflow) -> None:
         run = replayed(fake, "retraining", "retraining-failed-after-retries")
@@ -166,6 +194,27 @@ class TestReasons:
         run.show("FAILED", "RUNNING")
         assert "driver.Container failed" in run.to_its_end().reason
 
+    def test_what_is_missing_elsewhere_is_not_laid_upon_the_cache(self, fake: FakeKubeflow) -> None:
+        run = Watching(fake)
+        run.workflow.move("train-head", "FAILED")
+        missing = 'exec: "python3": executable file not found in $PATH'
+        run.log("train-head", f"F1126 21:31:47.507357      16 main.go:59] failed to execute component: {missing}\n")
+        run.show("FAILED", "RUNNING")
+        watched = run.to_its_end()
+        assert missing in watched.reason
+        assert "cache" not in watched.reason
+
+    def test_a_pod_that_was_stopped_says_so(self, fake: FakeKubeflow) -> None:
+        run = Watching(fake)
+        run.workflow.move("fine-tune", "FAILED", state="RUNNING")
+        run.workflow.move("fine-tune", "FAILED", "SUCCEEDED")
+        stopped = "E1126 21:31:47.360655      16 launcher_v2.go:449] Component failed to execute: exit status 143"
+        run.log("fine-tune", f"fine_tune: started\nfine_tune: stopped from outside by SIGTERM\n{stopped}\n")
+        run.show("SUCCEEDED")
+        run.to_its_end()
+        (attempt,) = [line for line in run.lines if line.startswith("↻")]
+        assert "attempt 2 of 3: stopped from outside" in attempt
+
     def test_where_a_log_is_gone_it_says_so(self, fake: FakeKubeflow) -> None:
         run = replayed(fake, "transfer_learning", "first-step-failed")
         watched = run.to_its_end()
@@ -177,6 +226,7 @@ class TestReasons:
         fake.log_status = 404
         run.to_its_end()
         assert any("cannot be read through this address" in line for line in run.lines)
+        assert not any("gone" in line for line in run.lines)
 
 
 class TestLive:
@@ -194,6 +244,55 @@ class TestLive:
         assert "training the last 25 of 49 layers" in run.lines
         assert not [line for line in run.lines if "batches" in line]  # that is progress, which a log does not need
 
+    def test_a_server_that_does_not_stream_is_asked_again(
+        self, fake: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(following, "_AGAIN_SECONDS", 0.05)
+        fake.streams = False
+        run = Watching(fake)
+        run.workflow.move("fine-tune", "RUNNING")
+        run.log("fine-tune", "fine_tune: started\nfirst no", ended=False)
+        run.show("RUNNING")
+        with run.meanwhile():
+            _until_asked(fake)
+            run.log("fine-tune", "te\nsecond note\nfine_tune: 1.0 s, 100 MiB at most\n")
+            run.workflow.move("fine-tune", "SUCCEEDED")
+            run.show("SUCCEEDED")
+        assert [line for line in run.lines if line.endswith("note")] == ["first note", "second note"]
+
+    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+    def test_a_server_that_is_busy_is_asked_again(self, fake: FakeKubeflow, status: int) -> None:
+        run = replayed(fake, "transfer_learning", "succeeded")
+        fake.fail_next(status, "upstream connect error", path=f"/runs/{run.run_id}")
+        assert run.to_its_end().succeeded
+
+    def test_a_session_that_has_expired_ends_it(self, fake: FakeKubeflow) -> None:
+        run = replayed(fake, "transfer_learning", "succeeded")
+        del fake.runs[run.run_id]["run_id"]  # of a page to log in KFP's client makes a run of nothing
+        with pytest.raises(UserError, match="does not let you in"):
+            run.to_its_end()
+
+    def test_whoever_leaves_hears_no_more(self, fake: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = Watching(fake)
+        run.workflow.move("fine-tune", "RUNNING")
+        run.log("fine-tune", "fine_tune: started\n", ended=False)
+        run.show("RUNNING")
+        heard: list[dict[str, object]] = []
+
+        def interrupt(seconds: float) -> None:
+            _until_asked(fake)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(watching.time, "sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            watching.watch(run.kubeflow, run.run_id, heard.append)
+        run.log("fine-tune", "a note too late\n")
+        followers = [thread for thread in threading.enumerate() if isinstance(thread, following.Follower)]
+        for follower in followers:
+            follower.join(10)
+        assert not [follower for follower in followers if follower.is_alive()]
+        assert not [event for event in heard if event["event"] == "note"]
+
     def test_what_would_move_the_cursor_is_left_out(self, fake: FakeKubeflow) -> None:
         run = Watching(fake)
         run.workflow.move("fine-tune", "SUCCEEDED")
@@ -204,14 +303,23 @@ class TestLive:
         run.to_its_end()
         assert "classes red, blue" in run.lines
 
+    def test_nor_does_what_stands_in_a_result(self, fake: FakeKubeflow) -> None:
+        run = Watching(fake)
+        run.workflow.move("select-model", "SUCCEEDED")
+        result = RESULT | {"reason": "better\x1b[2J\x1b]0;title\x07"}
+        run.log("select-model", f"select_model: started\ngraftwork result: {json.dumps(result)}\n")
+        run.show("SUCCEEDED")
+        run.to_its_end()
+        assert "\x1b" not in run.said
+        assert "fine-tuned is selected: better" in run.said
+
     def test_a_lost_stream_is_taken_up_where_it_was(self, fake: FakeKubeflow) -> None:
         run = Watching(fake)
         run.workflow.move("fine-tune", "RUNNING")
         run.log("fine-tune", "fine_tune: started\nfirst note\n")  # ends, though the pod goes on
         run.show("RUNNING")
         with run.meanwhile():
-            while not any("/log" in request.path for request in fake.requests):
-                pass
+            _until_asked(fake)
             run.log("fine-tune", "second note\nfine_tune: 1.0 s, 100 MiB at most\n")
             run.workflow.move("fine-tune", "SUCCEEDED")
             run.show("SUCCEEDED")
