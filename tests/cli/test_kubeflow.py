@@ -301,13 +301,20 @@ class TestWatch:
         until(lambda: any("/log" in request.path for request in fake.requests))
         fake.log(run_id, workflow.pod("fingerprint-source"), "fingerprint_source: 0.5 s, 100 MiB at most\n")
         workflow.move("fingerprint-source", "SUCCEEDED")
-        workflow.move("fine-tune")
+        cached = ["load-base-model", "ingest-images", "prepare-data", "extract-features", "train-head", "fine-tune"]
+        cached += ["evaluate", "select-model"]
+        for step in cached:
+            workflow.move(step)
         fake.show(run_id, "SUCCEEDED", workflow)
         output, errors = watching.communicate(timeout=30)
         assert watching.returncode == 0, errors
         told = [line.split(maxsplit=2) for line in output.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)]
         steps = [line[2].split()[0] for line in told if line[1] != "…"]
-        assert steps == ["fingerprint_source", "fine_tune", "run"]
+        assert steps == [
+            "fingerprint_source",
+            *(step.replace("-", "_") for step in (*cached, "evaluate", "select-model")),
+            "run",
+        ]
         assert "     10 images" in output
 
     @pytest.mark.parametrize(("state", "said"), [("FAILED", "failed"), ("CANCELED", "terminated")])

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graftwork.kubeflow.logs import Reader
@@ -79,6 +79,7 @@ NOTES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min
 )
 
 
+@settings(deadline=None)
 @given(st.lists(NOTES, max_size=5))
 def test_what_a_step_says_comes_through_what_others_say(notes: list[str]) -> None:
     noise = [
@@ -92,7 +93,11 @@ def test_what_a_step_says_comes_through_what_others_say(notes: list[str]) -> Non
     assert [event["text"] for event in events] == notes
 
 
-@given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
+PLAIN = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)))
+
+
+@settings(deadline=None)
+@given(st.dictionaries(PLAIN, st.integers() | PLAIN | st.none()))
 def test_a_result_comes_back_as_it_was(document: dict[str, Any]) -> None:
     reader, events = taken(f"look: started\ngraftwork result: {json.dumps(document)}")
     assert reader.results == document

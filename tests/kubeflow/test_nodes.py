@@ -5,7 +5,7 @@ from typing import Any
 
 import kfp_server_api
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graftwork.kubeflow.nodes import Step, Workflow, workflow_of
@@ -129,6 +129,7 @@ MOVES = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(MOVES)
 def test_wherever_steps_stand_their_pods_are_found(moves: list[tuple[str, list[str], str]]) -> None:
     workflow = fake_workflow.Workflow()
