@@ -123,7 +123,7 @@ class _Checker:
     def _of_control(self, graph: Spec, task: Spec, component: Spec) -> Iterator[str]:
         """Check what decides when a task runs, and how often."""
         parameters, upstream = _inputs(task, "parameters"), task.get("dependentTasks", [])
-        for name in (*_values(task.get("inputs", {}), "producerTask"), *upstream):
+        for name in (*found_under(task.get("inputs", {}), "producerTask"), *upstream):
             if name not in _tasks(graph):
                 yield f"it waits for a task {name}, which is not there"
             elif name not in upstream:
@@ -149,10 +149,10 @@ class _Checker:
         yield from (f"container: {fault}" for fault in _of_placeholders(self.executors[label]["container"], parameters))
         placed = self.placed.get(label, {})
         yield from (f"Kubernetes: {fault}" for fault in _of_placeholders(placed, parameters))
-        for name in _values(placed, "componentInputParameter"):
+        for name in found_under(placed, "componentInputParameter"):
             if name not in _declared(graph, "inputDefinitions", "parameters"):
                 yield f"Kubernetes: the graph has no input {name}"
-        for value in _values(placed, "taskOutputParameter"):
+        for value in found_under(placed, "taskOutputParameter"):
             if self._output(graph, value["producerTask"], value["outputParameterKey"], "parameters") is None:
                 yield f"Kubernetes: there is no output {value['outputParameterKey']} of a task {value['producerTask']}"
 
@@ -225,13 +225,13 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _values(value: Any, key: str) -> Iterator[Any]:
+def found_under(value: Any, key: str) -> Iterator[Any]:
     """Yield every value under a key, at any depth."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name == key:
                 yield inner
-            yield from _values(inner, key)
+            yield from found_under(inner, key)
     elif isinstance(value, list):
         for inner in value:
-            yield from _values(inner, key)
+            yield from found_under(inner, key)

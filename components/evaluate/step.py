@@ -64,7 +64,7 @@ def run(
         reason,
     )
     Path(report.path).write_text(page, encoding="utf-8")
-    result({"step": "evaluate", "files": {"report": digests.of_file(report.path)}})
+    result(lambda: {"step": "evaluate", "files": {"report": digests.of_file(report.path)}})
     for name, splits in reached.items():
         low, high = splits["test"]["accuracy_interval"]
         note(f"{name}: test accuracy {splits['test']['accuracy']:.4f} (95 % between {low:.4f} and {high:.4f})")

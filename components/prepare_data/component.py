@@ -33,5 +33,5 @@ def prepare_data(
     """
     from graftwork.components.prepare_data.step import run
 
-    whole = {"whole_ingested": whole_ingested} if whole_ingested else {}  # images of before have no such argument
-    return run(ingested, images, metrics, prepare, extract_shards, **whole)
+    # Given only where there is one: an older image's step has no such argument.
+    return run(ingested, images, metrics, prepare, extract_shards, *([whole_ingested] if whole_ingested else []))

@@ -27,7 +27,7 @@ def run(
     chosen = {"selected": summary["selected"], "classes": len(summary["classes"]), "test_accuracy": test["accuracy"]}
     describe(model, **chosen)
     write_metrics(metrics, {"test_accuracy": test["accuracy"], "test_images": test["n"]}, summary)
-    progress.result(_result(summary, model.path, metrics.path))
+    progress.result(lambda: _result(summary, model.path, metrics.path))
 
 
 def _result(summary: Mapping[str, Any], model: str, metrics: str) -> dict[str, Any]:

@@ -31,5 +31,5 @@ def train_head(  # type: ignore[no-untyped-def]
     """
     from graftwork.components.train_head.step import run
 
-    whole = {"whole_features": whole_features} if whole_features else {}  # images of before have no such argument
-    run(features, base_model, model, metrics, head, seed, **whole)
+    # Given only where there is one: an older image's step has no such argument.
+    run(features, base_model, model, metrics, head, seed, *([whole_features] if whole_features else []))

@@ -177,9 +177,7 @@ def submit(
     compiled, parameters = _job(pipeline, config, site, image, settings)
     run_name = run_name or f"{compiled.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
     check_name("run", run_name)
-    check_name("experiment", experiment)
-    if service_account:
-        names.check("the name of the service account", service_account, names.SUBDOMAIN)
+    _check(experiment, service_account)
     kubeflow = Kubeflow(host, namespace, token_file, ca_file, kube_context)
     versions.check(kubeflow, compiled)
     version = submitting.upload(kubeflow, compiled) if cache else None
@@ -251,9 +249,7 @@ def schedule(
     compiled, parameters = _job(pipeline, config, site, image, settings)
     name = schedule_name or compiled.name
     check_name("schedule", name)
-    check_name("experiment", experiment)
-    if service_account:
-        names.check("the name of the service account", service_account, names.SUBDOMAIN)
+    _check(experiment, service_account)
     kubeflow = Kubeflow(host, namespace, token_file, ca_file, kube_context)
     versions.check(kubeflow, compiled)
     version = submitting.upload(kubeflow, compiled)
@@ -269,6 +265,12 @@ def schedule(
         service_account=service_account,
     )
     return Schedule(name, change, six_fields, tuple(schedules.next_times(six_fields)), compiled.name, version)
+
+
+def _check(experiment: str, service_account: str | None) -> None:
+    check_name("experiment", experiment)
+    if service_account:
+        names.check("the name of the service account", service_account, names.SUBDOMAIN)
 
 
 def _job(

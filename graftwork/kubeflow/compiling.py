@@ -6,6 +6,7 @@ import json
 import tempfile
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,11 @@ class Compiled:
     def version(self) -> str:
         """A name for exactly this content."""
         return f"{__version__}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+
+    @cached_property
+    def documents(self) -> tuple[dict[str, Any], ...]:
+        """What the file says: the pipeline, and its part for Kubernetes where it has one. To be read only."""
+        return tuple(yaml.safe_load_all(self.text))
 
     @property
     def one_shard(self) -> bool:

@@ -27,6 +27,7 @@ _UNEXPECTED = "this does not answer as Kubeflow Pipelines does"
 _LOST = (urllib3.exceptions.HTTPError, requests.exceptions.RequestException, ConnectionError, TimeoutError)
 
 
+_NAMESPACE_FOR_ALL = "kubeflow"
 _PASSES = {408, 429}  # and whatever begins with 5
 
 
@@ -87,7 +88,7 @@ class Kubeflow:
         with self.saying("connect"), contextlib.redirect_stdout(None), warnings.catch_warnings(action="ignore"):
             self.client = kfp.Client(
                 host=self.host,
-                namespace=namespace or "kubeflow",
+                namespace=self.runs_in,
                 existing_token=None if credentials else os.environ.get(TOKEN_VARIABLE),
                 credentials=credentials,
                 cookies=os.environ.get(COOKIE_VARIABLE),
@@ -134,8 +135,10 @@ class Kubeflow:
             "Kubeflow does not let you in: the token is missing, wrong or has expired", next, reason=reason
         )
 
-    def _error(self, problem: str, next: str | list[str] | None = None, **facts: str) -> UserError:
-        return UserError(problem, {"host": self.where, **facts}, next)
+    def _error(
+        self, problem: str, next: str | list[str] | None = None, kind: type[UserError] = UserError, /, **facts: str
+    ) -> UserError:
+        return kind(problem, {"host": self.where, **facts}, next)
 
     @contextlib.contextmanager
     def saying(self, doing: str) -> Iterator[None]:
@@ -146,7 +149,7 @@ class Kubeflow:
             raise self._refusal(doing, error) from None
         except _LOST as error:
             problem = f"the connection was lost on trying to {doing}"
-            raise NoAnswerError(problem, {"host": self.where, "reason": _innermost(error)}, "try again") from None
+            raise self._error(problem, "try again", NoAnswerError, reason=_innermost(error)) from None
 
     def _refusal(self, doing: str, error: Any) -> UserError:
         reason = _reason(error.body or error.reason)
@@ -155,9 +158,8 @@ class Kubeflow:
         facts = {"reason": reason, **({"namespace": self.namespace} if self.namespace else {})}
         if error.status == 403:
             return self._error(f"Kubeflow does not allow you to {doing}", "is the namespace yours?", **facts)
-        if error.status in _PASSES or (error.status or 0) >= 500:
-            return NoAnswerError(f"Kubeflow refused to {doing}", {"host": self.where, **facts})
-        return self._error(f"Kubeflow refused to {doing}", **facts)
+        passes = error.status in _PASSES or (error.status or 0) >= 500
+        return self._error(f"Kubeflow refused to {doing}", None, NoAnswerError if passes else UserError, **facts)
 
     def run(self, run_id: str) -> Any:
         """Return a run as it is now.
@@ -201,6 +203,11 @@ class Kubeflow:
     def link(self, path: str) -> str:
         """Return the address of a page of Kubeflow's interface."""
         return f"{os.environ.get('KF_PIPELINES_UI_ENDPOINT') or self.host or '/pipeline'}/#/{path}"
+
+    @property
+    def runs_in(self) -> str:
+        """The namespace of the pods: that of the user, or the one that there is for all."""
+        return self.namespace or _NAMESPACE_FOR_ALL
 
     def link_to_run(self, run_id: str) -> str:
         """Return the address of a run's page."""

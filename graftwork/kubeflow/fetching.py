@@ -5,7 +5,6 @@ store, Kubeflow's interface hands out files to whom it lets in, one by one. It d
 are in the model's, and what they hold, the step has said in its log.
 """
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import kfp_server_api
 import urllib3
 
 from graftwork import storage
+from graftwork.artifacts import digests
 from graftwork.errors import UserError, in_one_line
 from graftwork.kubeflow.connection import Kubeflow
 from graftwork.kubeflow.logs import NoLogError, Reader
@@ -119,10 +119,9 @@ def _fetch_file(kubeflow: Kubeflow, uri: str, name: str, expected: Mapping[str, 
             shutil.copyfile(copy, target)
     else:
         _through_interface(kubeflow, place, target)
-    with target.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != expected["sha256"]:
-        sizes = {"bytes": target.stat().st_size, "expected": expected["bytes"]}
+    came = digests.of_file(target)
+    if came["sha256"] != expected["sha256"]:
+        sizes = {"bytes": came["bytes"], "expected": expected["bytes"]}
         next = ["try again", "if a page to log in has come instead, sign in anew:  --token-file, KF_PIPELINES_COOKIE"]
         raise UserError("what came is not what the step has written", {"file": place, **sizes}, next)
 
@@ -135,7 +134,7 @@ def _through_interface(kubeflow: Kubeflow, uri: str, target: Path) -> None:
     facts = {"file": uri, "host": kubeflow.where}
     if source is None:
         raise UserError(f"nothing is known about stores of the kind {scheme}://", facts, _at_hand(uri))
-    query = {"source": source, "namespace": kubeflow.namespace or "kubeflow", "bucket": bucket, "key": key}
+    query = {"source": source, "namespace": kubeflow.runs_in, "bucket": bucket, "key": key}
     try:
         answer = kubeflow.get("/artifacts/get", query)
         with target.open("wb") as file:

@@ -78,13 +78,19 @@ def planned(spec: Mapping[str, Any]) -> list[Planned]:
     return list(_steps(pipeline, pipeline["root"]["dag"], (), ()))
 
 
+def tasks(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every task of a compiled pipeline, in whatever DAG it stands, by its key."""
+    for component in (spec["root"], *spec["components"].values()):
+        yield from component.get("dag", {}).get("tasks", {}).items()
+
+
 def _steps(
     pipeline: Mapping[str, Any], dag: Mapping[str, Any], above: Step, loops: tuple[Loop, ...]
 ) -> Iterator[Planned]:
-    tasks = dag["tasks"]
-    order = TopologicalSorter({key: sorted(task.get("dependentTasks", ())) for key, task in sorted(tasks.items())})
+    inside = dag["tasks"]
+    order = TopologicalSorter({key: sorted(task.get("dependentTasks", ())) for key, task in sorted(inside.items())})
     for key in order.static_order():
-        task = tasks[key]
+        task = inside[key]
         component = pipeline["components"][task["componentRef"]["name"]]
         place = (*above, key)
         if "dag" not in component:

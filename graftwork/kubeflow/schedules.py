@@ -10,6 +10,7 @@ from croniter import croniter
 
 from graftwork.errors import UserError
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.step_logs import parameters_of
 from graftwork.kubeflow.submitting import EXPERIMENT, Version, experiment
 
 Verb = Literal["pause", "resume", "delete"]
@@ -155,7 +156,7 @@ def _content(run: Any, service_account: str | None) -> dict[str, Any]:
     reference, trigger = run.pipeline_version_reference, run.trigger
     return {
         "version": reference and reference.pipeline_version_id,
-        "parameters": (run.runtime_config and run.runtime_config.parameters) or {},
+        "parameters": parameters_of(run),
         "cron": trigger and trigger.cron_schedule and trigger.cron_schedule.cron,
         "max_concurrency": int(run.max_concurrency or 1),
         "catchup": not run.no_catchup,

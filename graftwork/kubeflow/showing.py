@@ -1,6 +1,7 @@
 """A run on Kubeflow as a person sees it: its steps as a run on this machine shows them, then what came out."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from graftwork.errors import UserError
@@ -34,12 +35,10 @@ def shown(kubeflow: Kubeflow, run_id: str, console: "Console", poll_seconds: flo
 
 
 def _show_results(kubeflow: Kubeflow, run_id: str, watched: Watched, console: "Console") -> None:
-    results, link = watched.results, kubeflow.link_to_run(run_id)
+    results = watched.results
     if "select_model" in results:
         made = {**watched.artifacts.get("select_model", {}), **watched.artifacts.get("evaluate", {})}
-        places = {name: made[name] for name in EVERYTHING if name in made}
-        places |= {"run": link, "fetch": f"graftwork fetch {run_id}"}
-        show_results(console, results["select_model"], places)
+        show_results(console, results["select_model"], _places(made, kubeflow.link_to_run(run_id), run_id))
     elif watched.succeeded and watched.steps.get("select_model") == "cached":
         _show_earlier(kubeflow, run_id, console)
     if "report_outcome" in results:
@@ -56,6 +55,10 @@ def _show_earlier(kubeflow: Kubeflow, run_id: str, console: "Console") -> None:
     said = f"\nnothing has changed: the results are those of {clean(made.display_name)}"
     console.print(said, soft_wrap=True, markup=False)
     reader = log_of(kubeflow, made, node)
-    places = {name: uri for name, uri in reader.artifacts().items() if name in EVERYTHING}
-    places |= {"run": kubeflow.link_to_run(made.run_id), "fetch": f"graftwork fetch {run_id}"}
-    show_results(console, reader.results, places)
+    show_results(console, reader.results, _places(reader.artifacts(), kubeflow.link_to_run(made.run_id), run_id))
+
+
+def _places(made: Mapping[str, str], link: str, run_id: str) -> dict[str, str]:
+    """Return where results are, and how to get them."""
+    found = {name: made[name] for name in EVERYTHING if name in made}
+    return {**found, "run": link, "fetch": f"graftwork fetch {run_id}"}

@@ -13,6 +13,7 @@ from graftwork.config import StepsConfig
 from graftwork.config.base import QUANTITY
 from graftwork.errors import UserError
 from graftwork.kubeflow import names
+from graftwork.kubeflow.plan import step_name
 from graftwork.kubeflow.resources import ask
 
 DATA_MOUNT = "/data"
@@ -109,7 +110,7 @@ def fit(pipeline: Any, site: Site) -> None:
     executors = pipeline.pipeline_spec.deployment_spec["executors"]
     placed = pipeline.platform_spec.platforms["kubernetes"].deployment_spec.executors
     for label in executors:
-        step = re.sub(r"-\d+$", "", label).removeprefix("exec-").replace("-", "_")  # KFP numbers a step's second use
+        step = step_name(label.removeprefix("exec-"))
         container = executors[label]["container"]
         container["image"] = site.image
         ask(container, getattr(site.steps, step))

@@ -62,11 +62,12 @@ def _same_job(run: Any, other: Any) -> bool:
     return bool(
         version
         and version.pipeline_version_id == run.pipeline_version_reference.pipeline_version_id
-        and _parameters(other) == _parameters(run)
+        and parameters_of(other) == parameters_of(run)
     )
 
 
-def _parameters(run: Any) -> dict[str, Any]:
+def parameters_of(run: Any) -> dict[str, Any]:
+    """Return the pipeline's parameters of a run, or of a recurring one."""
     return dict((run.runtime_config and run.runtime_config.parameters) or {})
 
 

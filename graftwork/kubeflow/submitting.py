@@ -1,6 +1,7 @@
 """A run on Kubeflow: what it could not use refused, the pipeline uploaded if it has changed, and started."""
 
 import contextlib
+import copy
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import kfp_server_api
-import yaml
 
 from graftwork.config import HUB, Config
 from graftwork.errors import UserError
 from graftwork.kubeflow.compiling import Compiled
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.plan import tasks
 from graftwork.kubeflow.site import DATA_MOUNT
 
 EXPERIMENT = "graftwork"
@@ -159,8 +160,7 @@ def without_cache(compiled: Compiled) -> dict[str, Any]:
     Returns:
         "pipeline_spec", and with it "platform_spec" where the pipeline has a part for Kubernetes.
     """
-    spec, *platform = yaml.safe_load_all(compiled.text)
-    for component in (spec["root"], *spec["components"].values()):
-        for task in component.get("dag", {}).get("tasks", {}).values():
-            task["cachingOptions"] = {"enableCache": False}
+    spec, *platform = copy.deepcopy(compiled.documents)
+    for _, task in tasks(spec):
+        task["cachingOptions"] = {"enableCache": False}
     return {"pipeline_spec": spec, **({"platform_spec": platform[0]} if platform else {})}

@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
-
-import yaml
 
 from graftwork.errors import UserError
 from graftwork.kubeflow.compiling import Compiled
 from graftwork.kubeflow.connection import Kubeflow
+from graftwork.kubeflow.plan import tasks
 
 Number = tuple[int, int, int]
 
@@ -43,14 +41,15 @@ def check(kubeflow: Kubeflow, compiled: Compiled) -> None:
 
 def needs(compiled: Compiled) -> Iterator[tuple[Number, str]]:
     """Yield the oldest version that can do it, and what, for everything in a pipeline that not every version can do."""
-    spec = next(yaml.safe_load_all(compiled.text))
+    spec = compiled.documents[0]
     if re.search("(?:nodeSelectorJson|tolerationJson|resource(?:CpuLimit|MemoryLimit|Type):)", compiled.text):
         yield PLACED_AT_RUNTIME, "accelerators, CPUs, memory and nodes as parameters"
     if "taskFinalStatus" in compiled.text:
         yield FINAL_STATUS, "the run's status in its last step"
-    for name, task in _loops(spec):
+    for name, task in tasks(spec):
         component = spec["components"][task["componentRef"]["name"]]
-        if "artifacts" in component.get("outputDefinitions", {}):
+        is_loop = "parameterIterator" in task or "artifactIterator" in task
+        if is_loop and "artifacts" in component.get("outputDefinitions", {}):
             yield GATHERED_FROM_LOOPS, "artifacts gathered from a loop"
             if task.get("taskInfo", {}).get("name", name) != name:
                 yield GATHERED_FROM_NAMED_LOOPS, "artifacts gathered from a loop with a name"
@@ -60,13 +59,6 @@ def parse(tag: str | None) -> Number | None:
     """Read what a server calls its version, as in 2.14.0, v2.5 or 2.16.0-rc.1; None for what is no version."""
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\w.])", tag or "")
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
-
-
-def _loops(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for component in (spec["root"], *spec["components"].values()):
-        for name, task in component.get("dag", {}).get("tasks", {}).items():
-            if "parameterIterator" in task or "artifactIterator" in task:
-                yield name, task
 
 
 def _written(version: Number) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 from graftwork.errors import UserError
 from graftwork.kubeflow.connection import Kubeflow, NoAnswerError
 from graftwork.kubeflow.following import Follower
-from graftwork.kubeflow.logs import clean
+from graftwork.kubeflow.logs import Reader, clean
 from graftwork.kubeflow.nodes import Attempt, Node, Step, workflow_of
 from graftwork.kubeflow.plan import Planned, place_of, planned, step_name
 from graftwork.kubeflow.pods import Pods
+from graftwork.kubeflow.step_logs import parameters_of
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 POLL_SECONDS = 5.0
@@ -140,9 +141,9 @@ class _Watcher:
     def __init__(self, kubeflow: Kubeflow, run: Any, tell: Tell) -> None:
         self._kubeflow, self._run_id, self._show = kubeflow, str(run.run_id), tell
         self._plan = {step.place: step for step in plan_of(kubeflow, run)}
-        self._known: dict[str, Any] = dict((run.runtime_config and run.runtime_config.parameters) or {})
+        self._known = parameters_of(run)
         self._tasks: dict[Step, _Task] = {}
-        self._pods = Pods(kubeflow.namespace or "kubeflow", kubeflow.kube_context)
+        self._pods = Pods(kubeflow.runs_in, kubeflow.kube_context)
         self._results: dict[str, Any] = {}
         self._artifacts: dict[str, dict[str, str]] = {}
         self._steps: dict[str, str] = {}
@@ -244,8 +245,7 @@ class _Watcher:
 
     def _follower(self, task: _Task, node_id: str, over: bool) -> Follower:
         def tell(event: dict[str, Any]) -> None:
-            if event["event"] in ("note", "progress"):
-                self._tell({**event, "step": task.label, "process": task.label})
+            self._tell({**event, "step": task.label, "process": task.label})
 
         return Follower(self._kubeflow, self._run_id, node_id, tell, over)
 
@@ -261,9 +261,8 @@ class _Watcher:
 
     def _succeeded(self, task: _Task, node: Node) -> None:
         pod = node.attempts[-1]
-        ended = task.followers[pod.node_id].finish().ended if pod.node_id in task.followers else {}
-        self._learn(task, pod)
-        self._end(task, "succeeded", "✓", "green", _measured(pod, ended), pod.end)
+        reader = self._log_of(task, pod)
+        self._end(task, "succeeded", "✓", "green", _measured(pod, reader.ended if reader else {}), pod.end)
 
     def _failed(self, task: _Task, node: Node, terminated: bool) -> None:
         pod = node.attempts[-1] if node.attempts else node.driver
@@ -280,11 +279,9 @@ class _Watcher:
 
     def _why(self, task: _Task, pod: Attempt) -> str:
         """Return why a pod has failed, by its log; "" where there is none, or it says nothing."""
-        follower = task.followers.get(pod.node_id)
-        if follower is None:
+        reader = self._log_of(task, pod)
+        if reader is None:
             return ""
-        reader = follower.finish()
-        self._learn(task, pod)
         why = reader.why()
         said = why.lower()
         of_store = any(sign in said for sign in _STORE_SIGNS) and any(sign in said for sign in _GONE_SIGNS)
@@ -299,18 +296,20 @@ class _Watcher:
             return _SILENT_LOG
         return _SEE_PAGE if problem.status in _OF_A_PROXY else _NO_LOG
 
-    def _learn(self, task: _Task, pod: Attempt) -> None:
-        """Take from a pod's log what its step has found out."""
+    def _log_of(self, task: _Task, pod: Attempt) -> Reader | None:
+        """Return what is known from the log of a pod that has ended, None if nobody has read it; learn from it."""
         follower = task.followers.get(pod.node_id)
         if follower is None:
-            return
+            return None
+        reader = follower.finish()
         if follower.problem and not self._logs_missing:
             self._logs_missing = True
             self._say("!", "yellow", "logs", _NO_LOGS if follower.problem.status in _OF_A_PROXY else _LOG_GONE)
-        if found := follower.reader.results:
+        if found := reader.results:
             step = found.get("step", task.label)
-            self._results[step], self._artifacts[step] = found, follower.reader.artifacts()
+            self._results[step], self._artifacts[step] = found, reader.artifacts()
             self._known |= found.get("items", {})
+        return reader
 
     def _skip(self, place: Step) -> None:
         below = [step.name for step in self._plan.values() if step.place[: len(place)] == place]

@@ -89,14 +89,15 @@ def warn(text: str) -> None:
     _emit("note", f"warning: {text}", logging.WARNING, text=f"warning: {text}")
 
 
-def result(document: Mapping[str, Any]) -> None:
+def result(document: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
     """Say on a cluster, whatever the log level, in one line what came out of a step; a local run has it in files.
 
     Args:
-        document: What JSON can hold; "step" says which step this is.
+        document: What JSON can hold; "step" says which step this is. Or what makes it, where that is work.
     """
     if _events_wanted():
         return
+    document = document() if callable(document) else document
     line = RESULT + json.dumps(document, separators=(",", ":"))
     if len(line) > _LONGEST_RESULT:
         warn(f"the result of {document['step']} is too long for a line of the log; it is in the step's outputs")

@@ -1,12 +1,11 @@
 """`graftwork.submit` and `graftwork.schedule`: settings as arguments, and what is wrong with them before it is sent."""
 
 import doctest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import kfp
 import pytest
 
 import graftwork
@@ -19,13 +18,9 @@ SOURCES: dict[str, Any] = {"data": "gs://photos/birds", "base_model": "gs://mode
 IMAGE = "r.example/graftwork:1"
 
 
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubeflow]:
-    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    with FakeKubeflow() as server:
-        monkeypatch.setenv("KF_PIPELINES_ENDPOINT", server.url)
-        yield server
-    assert server.violations == []
+@pytest.fixture(autouse=True)
+def in_the_environment(fake: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", fake.url)
 
 
 class TestRun:

@@ -1,7 +1,6 @@
 """Results of a run brought to this machine, through the interface of a Kubeflow that has them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from graftwork.kubeflow.fetching import REPORT, fetch
 from fake_buckets import fake_buckets
 from fake_kubeflow import FakeKubeflow
 from watched_runs import FILES, METRICS, REPORT_PAGE, Watching, finished_in
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeKubeflow]:
-    with FakeKubeflow() as server:
-        yield server
-        assert server.violations == []
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """A run on a server: from a version that the server keeps, or without the cache, from a pipeline sent with it."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import kfp
 import pytest
 import yaml
 
@@ -18,14 +16,6 @@ from fake_kubeflow import FakeKubeflow
 
 GIVEN = {"data": "gs://photos/birds", "base_model": "gs://models/shelf.keras"}
 LOOKS = {"fingerprint-source"}
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubeflow]:
-    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    with FakeKubeflow() as server:
-        yield server
-    assert server.violations == []
 
 
 @pytest.fixture(scope="module")
@@ -77,5 +67,5 @@ class TestWithoutCache:
         assert spec == before
 
     def test_a_pipeline_without_a_part_for_kubernetes(self, compiled: Compiled) -> None:
-        alone = Compiled(**{**vars(compiled), "text": compiled.text.partition("\n---\n")[0]})
+        alone = replace(compiled, text=compiled.text.partition("\n---\n")[0])
         assert without_cache(alone).keys() == {"pipeline_spec"}

@@ -1,9 +1,7 @@
 """Which Kubeflow Pipelines a pipeline needs, and what becomes of one that is older."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import kfp
 import pytest
 from kfp import compiler, dsl
 
@@ -17,14 +15,6 @@ from graftwork.kubeflow.site import Site
 from fake_kubeflow import FakeKubeflow
 
 OF_0_1 = Path(__file__).parents[1] / "from_0_1/compiled"
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubeflow]:
-    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    with FakeKubeflow() as server:
-        yield server
-    assert server.violations == []
 
 
 @pytest.fixture(scope="module")

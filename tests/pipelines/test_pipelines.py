@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from compiled_files import found_under
 from google.protobuf import json_format
 from kfp.components import load_component_from_text
 from kfp.kubernetes import kubernetes_executor_config_pb2
@@ -63,18 +64,6 @@ def named(variant: tuple[str, bool]) -> str:
 @pytest.fixture(scope="module", params=itertools.product(pipelines.NAMES, (False, True)), ids=named)
 def ir(request: pytest.FixtureRequest) -> Ir:
     return Ir(*request.param)
-
-
-def references(value: Any, key: str) -> Iterator[str]:
-    """Yield every value under a key, at any depth."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name == key:
-                yield inner
-            yield from references(inner, key)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner, key)
 
 
 def placeholders(value: Any) -> set[str]:
@@ -132,7 +121,7 @@ class TestWiring:
         for graph in ir.graphs():
             declared = graph.get("inputDefinitions", {}).get("parameters", {})
             for name, task in graph["dag"]["tasks"].items():
-                read = set(references(task.get("inputs", {}), "componentInputParameter"))
+                read = set(found_under(task.get("inputs", {}), "componentInputParameter"))
                 assert read <= set(declared), name
                 iterated = task.get("parameterIterator", {}).get("items", {}).get("inputParameter")
                 assert iterated is None or iterated in task["inputs"]["parameters"], name
@@ -153,7 +142,7 @@ class TestWiring:
     def test_every_placement_of_a_pod_is_an_input_of_its_graph(self, ir: Ir) -> None:
         for name, task, graph in ir.tasks():
             config = ir.kubernetes.get(ir.component(task)["executorLabel"], {})
-            asked = set(references(config, "componentInputParameter"))
+            asked = set(found_under(config, "componentInputParameter"))
             assert asked <= set(graph["inputDefinitions"]["parameters"]), name
 
 
@@ -266,7 +255,7 @@ class TestOneShard:
     def test_it_works_in_one_shard_whatever_it_is_given(self, both: tuple[Ir, Ir]) -> None:
         _, flat = both
         shards = {"ingest_shards", "extract_shards"}
-        assert not shards & {name.split("--")[-1] for name in references(flat.spec, "componentInputParameter")}
+        assert not shards & {name.split("--")[-1] for name in found_under(flat.spec, "componentInputParameter")}
         assert all(
             "whatever is given" in flat.root["inputDefinitions"]["parameters"][key]["description"] for key in shards
         )
